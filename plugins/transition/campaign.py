@@ -1,0 +1,143 @@
+"""A campaign: one platform, one year, and the run that carries it out."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from transition.errors import TransitionError
+from transition.moodle.database import MoodleDatabase, quoted
+from transition.platforms import Platform
+from transition.state import tables
+
+if TYPE_CHECKING:
+    from transition.apogee.feed import Source
+    from transition.etherpad.client import Etherpad
+
+
+def now() -> datetime:
+    """This moment, in UTC, without zone: as the state tables store it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What every stage receives.
+
+    :param year: the start year of the academic year that the transition opens (2026 = 2026-2027).
+    :param run_id: the run's name, as Airflow gives it.
+    :param server: an engine on the platform's database server; its database is Moodle's schema.
+    :param feed: where the Apogée feed comes from: a source, or the folder of its files (layout: ``transition.apogee``);
+        stages that read no feed do without.
+    :param etherpad: the server of the platform's pads; None: the platform declares none, they stay.
+    :param courses: course codes to which the run is limited; empty: all.
+    :param actor: who started the run. :param attempt: the try number of the task.
+    """
+
+    platform: Platform
+    year: int
+    run_id: str
+    server: sa.Engine
+    feed: "Path | Source | None" = field(default=None, kw_only=True)
+    etherpad: "Etherpad | None" = field(default=None, kw_only=True)
+    dry_run: bool = True
+    courses: tuple[str, ...] = ()
+    actor: str = "airflow"
+    attempt: int = 1
+
+    @property
+    def state_schema(self) -> str:
+        """The schema of the campaign's own tables."""
+        return f"{self.platform.name}_transition"
+
+    @property
+    def archive_schema(self) -> str:
+        """The schema that the moved rows of this year go to."""
+        return f"{self.platform.name}_{self.year}"
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The server's engine, reading committed rows; the tables of ``state/tables.py`` are the platform's own."""
+        return self.server.execution_options(
+            isolation_level="READ COMMITTED", schema_translate_map={tables.STATE: self.state_schema}
+        )
+
+    @cached_property
+    def moodle(self) -> MoodleDatabase:
+        """The platform's Moodle tables."""
+        return MoodleDatabase(self.server, self.platform.table_prefix)
+
+    def state_name(self, table: str) -> str:
+        """A state table's quoted name, for text statements."""
+        return quoted(table, self.state_schema)
+
+    @cached_property
+    def run(self) -> int:
+        """The run's number; the first call of a run records it."""
+        known = sa.select(tables.run.c.number).where(tables.run.c.run_id == self.run_id)
+        with self.engine.begin() as connection:
+            number = connection.execute(known).scalar()
+            if number is None:
+                connection.execute(
+                    sa.insert(tables.run).values(
+                        run_id=self.run_id, year=self.year, dry_run=self.dry_run,
+                        courses=json.dumps(self.courses), started_at=now(),
+                    )
+                )  # fmt: skip
+                number = connection.execute(known).scalar_one()
+        return int(number)
+
+    def lock_name(self, name: str) -> str:
+        """The server lock of a writing task; names of locks are the whole server's."""
+        return f"{self.platform.name}:{name}"
+
+    @contextmanager
+    def lock(self, name: str, seconds: int = 10) -> Iterator[None]:
+        """Hold a server lock (GET_LOCK): an orphan of a killed task and its retry never overlap."""
+        lock = {"name": self.lock_name(name), "seconds": seconds}
+        with self.server.connect() as connection:
+            # The connection only holds the lock: the server must not close it for being idle.
+            connection.execute(sa.text("SET SESSION wait_timeout = 604800"))
+            if connection.execute(sa.text("SELECT GET_LOCK(:name, :seconds)"), lock).scalar() != 1:
+                raise BlockingIOError(f"L'étape {name} est encore en cours ailleurs sur cette plateforme.")
+            try:
+                yield
+            finally:
+                connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), lock)
+
+    def take_fence(self) -> None:
+        """Make this run the platform's only writer; every earlier run is refused from now on."""
+        values = {"id": 1, "run": self.run, "taken_at": now()}
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(tables.fence))
+            connection.execute(sa.insert(tables.fence).values(values))
+
+    def check_fence(self) -> None:
+        """Refuse to write when the run is dry or another run has taken the platform since."""
+        if self.dry_run:
+            raise TransitionError("Exécution à blanc : aucune écriture n'est permise, relancez avec dry_run décoché.")
+        with self.engine.connect() as connection:
+            holder = connection.execute(sa.select(tables.fence.c.run)).scalar()
+        if holder != self.run:
+            raise TransitionError(
+                f"L'exécution {self.run_id} n'a plus la main sur {self.platform.label} : une autre exécution a démarré"
+                " depuis ; poursuivez celle-là, ou relancez une nouvelle exécution depuis preflight."
+            )
+
+    def check_frozen(self) -> None:
+        """Refuse to write before the approved plan is frozen; see :meth:`check_fence`."""
+        self.check_fence()
+        with self.engine.connect() as connection:
+            frozen = connection.execute(
+                sa.select(tables.run.c.frozen_at).where(tables.run.c.number == self.run)
+            ).scalar()
+        if frozen is None:
+            raise TransitionError(
+                f"Le plan de l'exécution {self.run_id} n'est pas figé : relancez les tâches plan, puis approval."
+            )

@@ -1,0 +1,109 @@
+"""A Moodle database as tables: names and columns reflected from the server, never assumed."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition.errors import TransitionError
+
+_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
+    **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint"), sa.BigInteger),
+    **dict.fromkeys(("float", "double"), sa.Double),
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "enum"), sa.Text),
+    **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), sa.LargeBinary),
+}
+
+
+def _column_type(data_type: str, precision: int | None, scale: int | None) -> sa.types.TypeEngine[Any]:
+    if data_type == "decimal":
+        return sa.Numeric(precision, scale)
+    return _TYPES.get(data_type, sa.Text)()
+
+
+@dataclass(frozen=True)
+class MoodleDatabase:
+    """The Moodle tables of one schema.
+
+    :param engine: an engine whose connection names the Moodle schema as its database.
+    :param prefix: Moodle's table prefix (``$CFG->prefix``).
+    """
+
+    engine: sa.Engine
+    prefix: str
+    metadata: sa.MetaData = field(default_factory=sa.MetaData, compare=False)
+
+    @cached_property
+    def schema(self) -> str:
+        """Name of the schema that holds Moodle's tables."""
+        name = self.engine.url.database
+        if not name:
+            raise TransitionError("La connexion Moodle ne nomme pas de base : renseignez son champ « Schema ».")
+        return name
+
+    @cached_property
+    def tables(self) -> dict[str, sa.Table]:
+        """Every table, by its name without prefix; columns in their order, typed as Python sees their values."""
+        columns = sa.text(
+            "SELECT table_name AS t, column_name AS c, data_type AS d, numeric_precision AS p, numeric_scale AS s,"
+            " column_key AS k FROM information_schema.columns WHERE table_schema = :schema"
+            " ORDER BY table_name, ordinal_position"
+        )
+        found: dict[str, list[sa.Column[Any]]] = {}
+        with self.engine.connect() as connection:
+            for t, c, d, p, s, k in connection.execute(columns, {"schema": self.schema}):
+                if t.startswith(self.prefix):
+                    found.setdefault(t, []).append(sa.Column(c, _column_type(d, p, s), primary_key=k == "PRI"))
+        return {
+            name.removeprefix(self.prefix): sa.Table(name, self.metadata, *cols, schema=self.schema)
+            for name, cols in found.items()
+        }
+
+    def __getitem__(self, name: str) -> sa.Table:
+        """The table of that name (without prefix); raises :class:`TransitionError` if the schema lacks it."""
+        try:
+            return self.tables[name]
+        except KeyError:
+            raise TransitionError(
+                f"La table {self.prefix}{name} manque dans la base {self.schema} :"
+                " vérifiez le préfixe des tables et la connexion de la plateforme."
+            ) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tables
+
+    @cached_property
+    def config(self) -> dict[str, str]:
+        """Moodle's site settings (table ``config``), by name."""
+        config = self["config"]
+        with self.engine.connect() as connection:
+            return dict(connection.execute(sa.select(config.c.name, config.c.value)).all())
+
+    @cached_property
+    def site(self) -> str:
+        """The site's own address: ``mnet_host.wwwroot`` of the host that ``mnet_localhost_id`` names.
+
+        Moodle keeps ``$CFG->wwwroot`` in config.php; this row is its copy in the database (``mnet_environment::init``).
+        """
+        host = self["mnet_host"]
+        query = sa.select(host.c.wwwroot).where(host.c.id == int(self.config.get("mnet_localhost_id", 0)))
+        with self.engine.connect() as connection:
+            return str(connection.execute(query).scalar() or "").rstrip("/")
+
+    @cached_property
+    def activities(self) -> dict[str, int]:
+        """Installed activity plugins: name to id (table ``modules``)."""
+        modules = self["modules"]
+        with self.engine.connect() as connection:
+            return dict(connection.execute(sa.select(modules.c.name, modules.c.id)).all())
+
+
+def quoted(table: sa.Table | str, schema: str | None = None) -> str:
+    """A table's name, schema-qualified and quoted, for the few statements that Core does not write."""
+    if isinstance(table, sa.Table):
+        name, schema = table.name, table.schema
+    else:
+        name = table
+    parts = [schema, name] if schema else [name]
+    return ".".join("`" + part.replace("`", "``") + "`" for part in parts)

@@ -1,0 +1,106 @@
+"""Platforms: one Moodle site each, declared in one YAML file each (``include/platforms``)."""
+
+import re
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from transition.errors import TransitionError
+from transition.files import explain, platforms_folder, read_yaml
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Connections(Strict):
+    """Names of the Airflow connections. Without ``etherpad``, pads keep their content, and the plan says so.
+
+    ``teachers``: a folder with the tables that Apogée's own database, a gateway and Pégase do not know.
+    """
+
+    moodle: str
+    apogee: str
+    teachers: str | None = None
+    etherpad: str | None = None
+
+
+class Categories(Strict):
+    """Moodle course categories, each by its idnumber (text) or its id (integer)."""
+
+    complementary: str | int
+    archives: str | int
+
+
+class Dates(Strict):
+    """When the platform's DAG runs, as a five-field cron expression in the platform's time zone."""
+
+    transition: str = Field(pattern=r"^\S+ \S+ \S+ \S+ \S+$")
+
+
+class Limits(Strict):
+    """Caps that stop the campaign at its plan: shares (0 to 1) of the modelled spaces and of their students."""
+
+    archived_share: Share
+    unenrolled_share: Share
+    free_space_gib: Annotated[float, Field(ge=0)]
+
+
+class Platform(Strict):
+    """One Moodle site, as its YAML file declares it.
+
+    ``moodle_command``: how to run Moodle's command line, word by word, the folder of its scripts last. Without it,
+    maintenance mode is a row of the database, and nobody but a person purges Moodle's caches.
+    ``dataroot``: Moodle's data folder as Airflow sees it; without it, contents of files are listed, not moved.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")
+    label: str
+    site: str = Field(pattern=r"^https?://[^/ ]+(/[^ ]*[^/ ])?$")
+    timezone: str
+    table_prefix: str = Field(pattern=r"^[a-z0-9_]{0,10}$")
+    connections: Connections
+    categories: Categories
+    enrolment: Literal["database", "cohort"]
+    student_role: str
+    dates: Dates
+    limits: Limits
+    storage: str
+    dataroot: str | None = Field(default=None, pattern=r"^/.*[^/]$")
+    approval: Literal["person", "automatic"]
+    moodle_command: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"fuseau horaire inconnu : {value}")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The platform's time zone."""
+        return ZoneInfo(self.timezone)
+
+
+def platform_names() -> list[str]:
+    """Names of all declared platforms, sorted: the names of their files."""
+    return sorted(path.stem for path in platforms_folder().glob("*.yaml"))
+
+
+def load_platform(name: str) -> Platform:
+    """The platform of that name; raises :class:`TransitionError` if its file is missing or wrong."""
+    if not re.fullmatch(r"[a-z0-9_]+", name) or name not in platform_names():
+        raise TransitionError(
+            f"Plateforme inconnue : « {name} » ; plateformes déclarées : {', '.join(platform_names()) or 'aucune'}."
+        )
+    path = platforms_folder() / f"{name}.yaml"
+    try:
+        return Platform.model_validate({"name": name, **read_yaml(path)})
+    except ValidationError as error:
+        raise TransitionError(explain(path, error, Platform)) from None
