@@ -1,0 +1,127 @@
+"""Calendar exceptions: which codes are excluded, or reset on their own date (table ``exception_calendrier``)."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition.apogee import tables
+from transition.apogee.codes import compare_key
+from transition.apogee.model import Model
+from transition.campaign import Campaign
+from transition.errors import refuse_all
+
+_NAMES = {
+    "ouverture_precoce": "ouverture précoce",
+    "fermeture_tardive": "fermeture tardive",
+    "decale": "calendrier décalé",
+    "exclu": "exclusion demandée",
+}
+_TARGETS = {"element": "élément", "etape": "étape", "cours": "espace"}
+
+
+@dataclass(frozen=True)
+class CalendarException:
+    """One row of the table; ``target`` is the compare key of ``cible``."""
+
+    line: int
+    target_type: str
+    target: str
+    type: str
+    begin: date | None
+    end: date | None
+
+    def verdict(self, today: date) -> tuple[str, str] | None:
+        """The decision that the exception imposes on that day, with its reason in French; None if it imposes none.
+
+        A late closing or a shifted calendar blocks the reset until its end. An early opening asks for nothing before
+        it: the transition then comes in time. Once open, students of the new year may be at work: a person must look.
+        """
+        origin = f"{_NAMES[self.type]}, {_TARGETS[self.target_type]} {self.target}, ligne {self.line} des exceptions"
+        if self.type == "exclu":
+            return "exclude", origin
+        if self.type == "ouverture_precoce":
+            if self.begin is None or today < self.begin:
+                return None
+            return (
+                "hold",
+                f"déjà ouvert depuis le {self.begin:%d/%m/%Y} ({origin}) : à vérifier et réinitialiser à la main",
+            )
+        if self.end is None or today >= self.end:
+            return None
+        return "defer", f"à réinitialiser à partir du {self.end:%d/%m/%Y} ({origin})"
+
+
+def load_exceptions(campaign: Campaign, lots: Iterable[str]) -> list[CalendarException]:
+    """The exceptions of those lots."""
+    table = tables.exception_calendrier.c
+    query = sa.select(table.ligne, table.cible_type, table.cle, table.type, table.debut, table.fin)
+    with campaign.engine.connect() as connection:
+        rows = connection.execute(query.where(table.lot_id.in_(list(lots))).order_by(table.lot_id, table.ligne))
+        return [CalendarException(*row) for row in rows]
+
+
+def lots_since(campaign: Campaign, lot_id: str) -> list[str]:
+    """That lot and those of the same year that were loaded after it: an exclusion that was added since still counts."""
+    lot, own = tables.lot, tables.lot.alias("own")
+    query = (
+        sa.select(lot.c.lot_id)
+        .join(own, sa.and_(own.c.lot_id == lot_id, own.c.annee == lot.c.annee))
+        .where(lot.c.charge_le >= own.c.charge_le)
+    )
+    with campaign.engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def load_steps(campaign: Campaign, lots: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Elements (compare keys) by étape, under each spelling of the étape: ``SL3INF``, ``SL3INF_140``, ``SL3INF-140``.
+
+    Apogée writes a version of an étape with either sign. Both years count: an element that left still closes late.
+    """
+    path, element = tables.element_etape, tables.element
+    query = (
+        sa.select(path.c.etape, path.c.version, element.c.cle)
+        .join(element, sa.and_(element.c.lot_id == path.c.lot_id, element.c.code == path.c.code))
+        .where(path.c.lot_id.in_(list(lots)))
+    )
+    steps: dict[str, set[str]] = {}
+    with campaign.engine.connect() as connection:
+        for step, version, key in connection.execute(query):
+            for spelling in (step, f"{step}_{version}", f"{step}-{version}"):
+                steps.setdefault(compare_key(spelling), set()).add(key)
+    return {step: frozenset(keys) for step, keys in steps.items()}
+
+
+def by_code(
+    exceptions: Iterable[CalendarException], steps: Mapping[str, Collection[str]], model: Model
+) -> dict[str, list[CalendarException]]:
+    """Exceptions by the code of the spaces that they concern.
+
+    An element's exception also concerns the space that hosts it. That of an étape concerns every element in it, even
+    one that other étapes share: their students are in the same space.
+    """
+    concerned: dict[str, list[CalendarException]] = {}
+    for exception in exceptions:
+        codes: Collection[str] = [exception.target]
+        if exception.target_type == "etape":
+            codes = steps.get(exception.target, ())
+        for code in codes if exception.target_type == "cours" else model.with_hosts(codes):
+            concerned.setdefault(code, []).append(exception)
+    return concerned
+
+
+def refuse_unknown(
+    exceptions: Iterable[CalendarException], steps: Mapping[str, Any], model: Model, platform_codes: Collection[str]
+) -> None:
+    """Raise :class:`TransitionError` for exceptions whose target nobody knows: they would protect nothing."""
+    known = {*model.taught, *model.hosts, *model.states, *(model.last or ()), *platform_codes}
+    refuse_all(
+        "Exceptions de calendrier dont la cible est inconnue, donc sans effet ; corrigez exception_calendrier.csv :",
+        [
+            f"ligne {exception.line}, colonne cible : {_TARGETS[exception.target_type]} « {exception.target} » inconnu"
+            for exception in exceptions
+            if exception.target not in (steps if exception.target_type == "etape" else known)
+        ],
+    )

@@ -1,0 +1,121 @@
+"""A checked feed becomes a lot in the state tables."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition.apogee import tables
+from transition.apogee.canonical import CANONICAL, CODES
+from transition.apogee.feed import Feed, Manifest, RawTable
+from transition.campaign import Campaign, now
+from transition.errors import TransitionError
+
+_CHUNK = 10_000  # rows a transaction
+
+
+def loaded_lot(campaign: Campaign, year: int) -> sa.Row[Any, Any] | None:
+    """The newest lot of that year that is loaded whole (``lot_id``, ``nb_lignes``), None if there is none."""
+    lot = tables.lot
+    newest = (
+        sa.select(lot.c.lot_id, lot.c.nb_lignes)
+        .where(lot.c.annee == year, lot.c.charge_le.is_not(None))
+        .order_by(lot.c.extrait_le.desc(), lot.c.charge_le.desc())
+        .limit(1)
+    )
+    with campaign.engine.connect() as connection:
+        return connection.execute(newest).first()
+
+
+def already_loaded(campaign: Campaign, manifest: Manifest) -> bool:
+    """Whether that very lot is loaded whole; raises :class:`TransitionError` if its name has another content."""
+    with campaign.engine.connect() as connection:
+        known = connection.execute(
+            sa.select(tables.lot.c.sha256, tables.lot.c.charge_le).where(tables.lot.c.lot_id == manifest.lot_id)
+        ).first()
+    if known is None or known.charge_le is None:
+        return False
+    if known.sha256 != manifest.fingerprint:
+        raise TransitionError(
+            f"Le lot Apogée « {manifest.lot_id} » est déjà chargé avec un autre contenu : donnez un nouveau lot_id"
+            " à la nouvelle extraction dans lot.csv."
+        )
+    return True
+
+
+def load(campaign: Campaign, feed: Feed) -> dict[str, int]:
+    """Load a checked feed that is not :func:`already_loaded` as a lot; returns the rows loaded by table.
+
+    Rows are committed by chunks. ``lot.charge_le`` is set last: a lot without it counts for nobody, and is loaded again
+    from nothing.
+    """
+    manifest = feed.manifest
+    assert manifest is not None  # noqa: S101  a feed without manifest never passes the checks
+    _forget(campaign, manifest.lot_id)
+    with campaign.engine.begin() as connection:
+        connection.execute(
+            sa.insert(tables.lot).values(
+                lot_id=manifest.lot_id, source=manifest.source, annee=manifest.annee, extrait_le=manifest.extrait_le,
+                nb_lignes=json.dumps(dict(manifest.rows)), sha256=manifest.fingerprint,
+            )
+        )  # fmt: skip
+    loaded = {}
+    for name, raw in feed.tables.items():
+        rows = _rows(manifest.lot_id, name, raw)
+        while chunk := list(islice(rows, _CHUNK)):
+            with campaign.engine.begin() as connection:
+                connection.execute(sa.insert(CANONICAL[name].table), chunk)
+        loaded[name] = len(raw.frame)
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.update(tables.lot).where(tables.lot.c.lot_id == manifest.lot_id).values(charge_le=now()))
+    return loaded
+
+
+def record_lots(campaign: Campaign, lots: Mapping[int, str]) -> None:
+    """Record which lot of each year the run works with."""
+    run_lot = tables.run_lot
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(run_lot).where(run_lot.c.run == campaign.run))
+        connection.execute(
+            sa.insert(run_lot),
+            [{"run": campaign.run, "annee": year, "lot_id": lot_id} for year, lot_id in lots.items()],
+        )
+
+
+def _forget(campaign: Campaign, lot_id: str) -> None:
+    """Delete what an interrupted load left."""
+    for table in (*(canonical.table for canonical in CANONICAL.values()), tables.lot):
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.lot_id == lot_id))
+
+
+def _rows(lot_id: str, name: str, raw: RawTable) -> Iterator[dict[str, Any]]:
+    """The rows of a checked table as they are stored."""
+    canonical = CANONICAL[name]
+    columns: dict[str, list[Any]] = {"lot_id": [lot_id] * len(raw.frame)}
+    for column in canonical.columns:
+        if column.name in raw.frame.columns:
+            columns[column.name] = _stored(raw, column)
+        if column.name in CODES:
+            key = canonical.table.c.get(CODES[column.name])
+            if key is not None and column.name in raw.frame.columns:
+                columns[key.name] = [value or None for value in raw.frame[key.name].tolist()]
+    if "ligne" in canonical.table.c:
+        columns["ligne"] = list(raw.lines)
+    names = tuple(columns)
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+
+def _stored(raw: RawTable, column: sa.Column[Any]) -> list[Any]:
+    """A column's values as they are stored: typed, and NULL where a nullable one is empty."""
+    convert: Callable[[str], Any] = str
+    if isinstance(column.type, sa.Boolean):
+        convert = "1".__eq__
+    elif isinstance(column.type, sa.Date):
+        convert = date.fromisoformat
+    values = raw.frame[column.name]
+    stored = {value: convert(value) if value or not column.nullable else None for value in values.unique()}
+    return [stored[value] for value in values.tolist()]

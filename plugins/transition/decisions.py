@@ -1,0 +1,315 @@
+"""The stage ``detect_missing``: what the campaign does with each course space, and why."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from transition import journal
+from transition.apogee.calendar import (
+    CalendarException,
+    by_code,
+    load_exceptions,
+    load_steps,
+    lots_since,
+    refuse_unknown,
+)
+from transition.apogee.codes import compare_key
+from transition.apogee.model import Model, load_model
+from transition.campaign import Campaign
+from transition.errors import TransitionError, refuse_all
+from transition.spaces import SITE_COURSE
+from transition.state import tables
+
+STAGE = "detect_missing"
+ARCHIVED_PREFIX = "ex_"
+APPLIED = ("reset", "archive")
+_STRONGEST_FIRST = ("exclude", "defer", "hold")  # among the verdicts of several exceptions
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A course as the platform holds it now; ``category`` names its categories from the top, ``path`` are their ids."""
+
+    courseid: int
+    code: str
+    shortname: str
+    fullname: str
+    category: str
+    path: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """The code's compare key, '' without a code."""
+        return compare_key(self.code)
+
+
+@dataclass(frozen=True)
+class DecidingCategories:
+    """Ids of the two categories that exclude what is in or below them."""
+
+    complementary: int
+    archives: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a decision depends on besides the space itself.
+
+    :param exceptions: by the compare key of a code. :param spaces_by_key: how many spaces carry that code.
+    :param ours: courses that this very campaign archives: an earlier run of it may have renamed them already.
+    :param done: courses whose transition to this year was carried out and verified, and when (UTC).
+    """
+
+    categories: DecidingCategories
+    model: Model
+    today: date
+    exceptions: Mapping[str, Sequence[CalendarException]] = field(default_factory=dict)
+    spaces_by_key: Mapping[str, int] = field(default_factory=dict)
+    ours: frozenset[int] = frozenset()
+    done: Mapping[int, datetime] = field(default_factory=dict)
+
+
+def detect_missing(campaign: Campaign) -> None:
+    """Write one ``decision`` for every course of the platform, the site page aside; replaces those of this run.
+
+    Raises :class:`TransitionError` for a missing category, an exception whose target is unknown, a course code of the
+    form that no space carries, or more archived spaces than the platform allows (the decisions are then stored).
+    """
+    with journal.stage(campaign, STAGE) as closing:
+        spaces = read_spaces(campaign)
+        _refuse_unknown_courses(campaign, spaces)
+        facts = _facts(campaign, spaces, load_model(campaign))
+        rows = [_row(campaign, space, *decide(space, facts)) for space in spaces]
+        decision = tables.decision
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.delete(decision).where(decision.c.run == campaign.run))
+            if rows:
+                connection.execute(sa.insert(decision), rows)
+        counts = Counter(str(row["decision"]) for row in rows)
+        closing["detail"] = json.dumps(counts)
+        log.info("Décisions : %s.", ", ".join(f"{name} {number}" for name, number in sorted(counts.items())))
+        _check_cap(campaign, counts)
+
+
+def still_excluded(campaign: Campaign) -> set[int]:
+    """Courses that the run has in scope and that must not be touched any more, read again now.
+
+    Moved under a deciding category, renamed ``ex_`` by a person, excluded or deferred by the run's lot or a later one.
+    """
+    decision = tables.decision.c
+    with campaign.engine.connect() as connection:
+        rows = connection.execute(sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope))
+        concerned = set(rows.scalars())
+    spaces = read_spaces(campaign)
+    facts = _facts(campaign, spaces, load_model(campaign))
+    return {space.courseid for space in spaces if space.courseid in concerned and _protection(space, facts)}
+
+
+def check_categories(campaign: Campaign) -> list[str]:
+    """French findings on the platform's two categories, for preflight."""
+    try:
+        deciding_categories(campaign)
+    except TransitionError as error:
+        return [str(error)]
+    return []
+
+
+def deciding_categories(campaign: Campaign) -> DecidingCategories:
+    """The platform's two categories, found by idnumber (text) or id (number).
+
+    Raises one :class:`TransitionError` that names each one that is missing or found more than once.
+    """
+    table = campaign.moodle["course_categories"].c
+    found, findings = [], []
+    with campaign.engine.connect() as connection:
+        for name in ("complementary", "archives"):
+            wanted = getattr(campaign.platform.categories, name)
+            column = table.id if isinstance(wanted, int) else table.idnumber
+            ids = connection.execute(sa.select(table.id).where(column == wanted)).scalars().all()
+            found.append(ids[0] if ids else 0)
+            if len(ids) != 1:
+                findings.append(
+                    f"categories.{name} : {len(ids) or 'aucune'} catégorie de Moodle avec"
+                    f" {'l’id' if isinstance(wanted, int) else 'l’idnumber'} « {wanted} », une seule est attendue"
+                )
+    refuse_all(f"Corrigez include/platforms/{campaign.platform.name}.yaml ou les catégories de Moodle :", findings)
+    return DecidingCategories(*found)
+
+
+def read_spaces(campaign: Campaign) -> list[Space]:
+    """Every course of the platform, the site page aside."""
+    course, category = campaign.moodle["course"].c, campaign.moodle["course_categories"].c
+    with campaign.engine.connect() as connection:
+        names, paths = {}, {}
+        for id_, name, path in connection.execute(sa.select(category.id, category.name, category.path)):
+            names[id_], paths[id_] = name, tuple(int(part) for part in path.split("/") if part)
+        rows = connection.execute(
+            sa.select(course.id, course.idnumber, course.shortname, course.fullname, course.category)
+            .where(course.id != SITE_COURSE)
+            .order_by(course.id)
+        )
+        return [
+            Space(
+                row.id,
+                row.idnumber,
+                row.shortname,
+                row.fullname,
+                " / ".join(names.get(part, "?") for part in paths.get(row.category, ())),
+                paths.get(row.category, ()),
+            )
+            for row in rows
+        ]
+
+
+def decide(space: Space, facts: Facts) -> tuple[str, str]:
+    """The decision on a space and its reason, in French; pure.
+
+    In this order: done before; excluded or deferred; archived by us before; impossible to tell; in the model; has
+    students; left.
+    """
+    if space.courseid in facts.done:
+        return "exclude", f"déjà fait et vérifié le {facts.done[space.courseid]:%d/%m/%Y} pour cette année"
+    protection = _protection(space, facts)
+    if protection:
+        return protection
+    if space.courseid in facts.ours and _looks_archived(space, facts):
+        return "archive", "archivé par une exécution précédente de cette campagne"
+    if not space.key:
+        return (
+            "hold",
+            "sans numéro d'identification : le relier à un code Apogée ou le déplacer en espaces complémentaires",
+        )
+    if facts.spaces_by_key.get(space.key, 1) > 1:
+        return (
+            "hold",
+            f"le code {space.code} est porté par {facts.spaces_by_key[space.key]} espaces : n'en garder qu'un",
+        )
+    return _by_model(space, facts.model)
+
+
+def _by_model(space: Space, model: Model) -> tuple[str, str]:
+    this, lot = f"la maquette {model.year}", f"lot {model.lots.get(model.year, '')}"
+    if space.key in model.taught:
+        return "reset", f"dans {this} ({lot})"
+    if space.key in model.hosts:
+        return "reset", f"porteur d'un élément de {this} ({lot})"
+    state = model.states.get(space.key)
+    missing = f"{state} dans {this}" if state else f"absent de {this}"
+    if space.key in model.registered:
+        return "reset", f"{missing}, mais des inscriptions y sont actives ({lot})"
+    if model.last is None:
+        return "hold", f"{missing}, et aucune maquette {model.year - 1} ne dit s'il y était ({lot})"
+    last = f"lot {model.lots[model.year - 1]}"
+    if space.key not in model.last:
+        return "hold", f"{missing}, absent aussi en {model.year - 1} : code inconnu d'Apogée ({lot}, {last})"
+    return "archive", f"{missing}, présent en {model.year - 1}, sans inscription active ({lot}, {last})"
+
+
+def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
+    """The decision that forbids to touch a space, whatever the model says."""
+    if facts.categories.complementary in space.path:
+        return "exclude", f"dans la catégorie « {space.category} » (espaces complémentaires)"
+    if space.courseid not in facts.ours and _looks_archived(space, facts):
+        if facts.categories.archives in space.path:
+            return "exclude", f"déjà archivé : dans la catégorie « {space.category} »"
+        return "exclude", f"déjà archivé : son nom commence par « {ARCHIVED_PREFIX} »"
+    verdicts = [exception.verdict(facts.today) for exception in facts.exceptions.get(space.key, ())]
+    imposed = [verdict for verdict in verdicts if verdict]
+    if not imposed:
+        return None
+    return min(imposed, key=lambda verdict: _STRONGEST_FIRST.index(verdict[0]))
+
+
+def _looks_archived(space: Space, facts: Facts) -> bool:
+    named = space.fullname.startswith(ARCHIVED_PREFIX) or space.shortname.startswith(ARCHIVED_PREFIX)
+    return named or facts.categories.archives in space.path
+
+
+def _facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> Facts:
+    lots = [*model.lots.values(), *lots_since(campaign, model.lots[campaign.year])]
+    steps = load_steps(campaign, lots)
+    exceptions = load_exceptions(campaign, lots_since(campaign, model.lots[campaign.year]))
+    by_key = Counter(space.key for space in spaces if space.key)
+    refuse_unknown(exceptions, steps, model, by_key)
+    return Facts(
+        categories=deciding_categories(campaign),
+        model=model,
+        today=datetime.now(campaign.platform.zone).date(),
+        exceptions=by_code(exceptions, steps, model),
+        spaces_by_key=by_key,
+        ours=_archived_by_this_campaign(campaign),
+        done=_done(campaign),
+    )
+
+
+def _done(campaign: Campaign) -> dict[int, datetime]:
+    """Courses that verify found in order in this year's campaign: what was done in them since is the new year's own."""
+    reset = tables.space_reset.c
+    query = sa.select(reset.courseid, reset.verified_at).where(reset.year == campaign.year)
+    with campaign.engine.connect() as connection:
+        return dict(connection.execute(query).all())
+
+
+def _archived_by_this_campaign(campaign: Campaign) -> frozenset[int]:
+    """Courses that a run of this year was let loose to archive: `ex_` on them is the campaign's own work.
+
+    Without this, a run that follows a killed one would exclude the spaces that the first renamed and did not purge.
+    """
+    decision, run = tables.decision, tables.run
+    query = (
+        sa.select(decision.c.courseid)
+        .join(run, run.c.number == decision.c.run)
+        .where(run.c.year == campaign.year, run.c.frozen_at.is_not(None), sa.not_(run.c.dry_run))
+        .where(decision.c.decision == "archive", decision.c.in_scope)
+    )
+    with campaign.engine.connect() as connection:
+        return frozenset(connection.execute(query).scalars())
+
+
+def _row(campaign: Campaign, space: Space, decision: str, reason: str) -> dict[str, object]:
+    chosen = not campaign.courses or space.code in campaign.courses
+    return {
+        "run": campaign.run,
+        "courseid": space.courseid,
+        "code": space.code,
+        "shortname": space.shortname,
+        "fullname": space.fullname,
+        "category": space.category[:1000],
+        "decision": decision,
+        "reason": reason[:1000],
+        "in_scope": chosen and decision in APPLIED,
+    }
+
+
+def _refuse_unknown_courses(campaign: Campaign, spaces: Collection[Space]) -> None:
+    codes = {space.code for space in spaces}
+    refuse_all(
+        f"Codes demandés qu'aucun espace ne porte ({campaign.platform.label}) ; corrigez le formulaire :",
+        [f"« {code} »{_nearest(code, codes)}" for code in campaign.courses if code not in codes],
+    )
+
+
+def _nearest(code: str, codes: Collection[str]) -> str:
+    alike = [known for known in codes if compare_key(known) == compare_key(code)]
+    return f" (écrit « {alike[0]} » dans Moodle)" if alike else ""
+
+
+def _check_cap(campaign: Campaign, counts: Mapping[str, int]) -> None:
+    """Stop when too many spaces would be archived: the model is then more likely incomplete than so changed.
+
+    The share is that of the whole platform, also when the run is limited to some codes.
+    """
+    archived, limit = counts.get("archive", 0), campaign.platform.limits.archived_share
+    modelled = archived + counts.get("reset", 0) + counts.get("defer", 0)
+    if archived > limit * modelled:
+        raise TransitionError(
+            f"{archived} espaces sur {modelled} auraient quitté la maquette {campaign.year}, plus que la limite de"
+            f" {limit:.0%} fixée pour {campaign.platform.label} : vérifiez l'extraction Apogée, ou relevez"
+            f" archived_share dans include/platforms/{campaign.platform.name}.yaml si ces départs sont voulus."
+        )
