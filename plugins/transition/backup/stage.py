@@ -1,0 +1,157 @@
+"""Stage july_backup: every trace of every space, off the server, then read back."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from transition import journal, storage
+from transition.backup import manifest as sets
+from transition.backup.coverage import slices, stale_spaces
+from transition.backup.manifest import Manifest, Space, TableFile, state_of
+from transition.backup.rows import State, backup_traces, concerned_spaces, keyed_rows
+from transition.backup.table import read_back, write_table
+from transition.campaign import Campaign, now
+
+_STAGE = "july_backup"
+_log = logging.getLogger(__name__)
+
+
+class IncompleteBackupError(RuntimeError):
+    """Some tables could not be read or written: a fault, worth another try, which takes up only what is missing."""
+
+
+def july_backup(campaign: Campaign) -> None:
+    """Back up every space that the run concerns and that has no verified backup of its present state.
+
+    Writes nothing in Moodle. A space that fails is journalled and does not stop the others: it stays without a backup,
+    so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed.
+    """
+    with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
+        spaces = concerned_spaces(campaign)
+        stale = stale_spaces(campaign, spaces)
+        rows, failures, broken = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
+        closing["rows_moved"] = rows
+        closing["detail"] = _summary(len(spaces), len(stale), rows, len(failures))
+        if broken:
+            raise IncompleteBackupError(f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}.")
+
+
+def complete_backup(campaign: Campaign) -> dict[int, str]:
+    """Back up again the spaces in scope that changed since their backup; for the freeze, when nobody writes any more.
+
+    Returns the spaces in scope that are still without a verified backup, and why: nothing may be moved out of them.
+    """
+    with campaign.lock(_STAGE):
+        spaces = concerned_spaces(campaign, in_scope=True)
+        stale = stale_spaces(campaign, spaces)
+        rows, failures, _ = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
+        with campaign.engine.begin() as connection:
+            detail = "avant le gel : " + _summary(len(spaces), len(stale), rows, len(failures))
+            journal.record(connection, campaign, _STAGE, "completed", rows_moved=rows, detail=detail)
+        return failures
+
+
+def _summary(spaces: int, stale: int, rows: int, failed: int) -> str:
+    if not stale:
+        return f"{spaces} espaces, tous déjà sauvegardés dans leur état actuel : rien à écrire"
+    failing = f", {failed} sans sauvegarde vérifiée (voir les lignes « failed »)" if failed else ""
+    return f"{stale - failed} espaces sauvegardés et relus sur {spaces}, {rows} lignes{failing}"
+
+
+def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[int, str], set[str]]:
+    """Write and verify sets of some spaces each: rows written, spaces that failed and why, tables that failed."""
+    total, failures, broken = 0, dict[int, str](), set[str]()
+    begin = time.monotonic()
+    _discard_unfinished(campaign)
+    done = 0
+    for part in slices(list(spaces)):
+        rows, failed, tables = _write_set(campaign, {courseid: spaces[courseid] for courseid in part})
+        total, done = total + rows, done + len(part)
+        failures |= failed
+        broken |= tables
+        seconds = time.monotonic() - begin
+        _log.info(
+            "Sauvegarde : %d espaces sur %d, %d lignes, %.0f lignes/s, reste environ %.0f s",
+            done, len(spaces), total, total / max(seconds, 0.001), seconds / done * (len(spaces) - done),
+        )  # fmt: skip
+    return total, failures, broken
+
+
+def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[int, str], set[str]]:
+    name = sets.new_name()
+    folder = storage.folder(campaign, "backup") / name
+    storage.make_private(folder)
+    files: dict[str, TableFile] = {}
+    failures: dict[int, str] = {}
+    broken: set[str] = set()
+    for table, traces in backup_traces(campaign).items():
+        path, states = folder / f"{table}.parquet", dict[int, State]()
+        try:
+            with keyed_rows(campaign, table, traces, spaces) as keyed:
+                states = keyed.states()
+                written = write_table(keyed, states, path) if states else None
+        except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
+            # Which spaces have rows there is known only once their states are.
+            broken.add(f"table {table} ({type(error).__name__})")
+            failures |= dict.fromkeys(
+                states or spaces, f"table {table} : sauvegarde impossible ({type(error).__name__})"
+            )
+            _log.warning("Table %s : sauvegarde impossible (%s)", table, type(error).__name__)
+        else:
+            if written and written.file:
+                files[table] = written.file
+                failures |= written.failures
+    manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files)
+    failures |= _verify(campaign, manifest)
+    _journal_failures(campaign, failures)
+    return sum(space.rows for courseid, space in manifest.spaces.items() if courseid not in failures), failures, broken
+
+
+def _manifest(campaign: Campaign, name: str, spaces: Mapping[int, str], files: dict[str, TableFile]) -> Manifest:
+    moodle = campaign.moodle
+
+    def of_space(courseid: int, code: str) -> Space:
+        rows = {table: file.spaces[courseid] for table, file in files.items() if courseid in file.spaces}
+        state = state_of({table: (found.rows, found.checksum) for table, found in rows.items()})
+        return Space(code=code, rows=sum(found.rows for found in rows.values()), state=state)
+
+    return Manifest(
+        name=name, platform=campaign.platform.name, site=moodle.site,
+        site_identifier=moodle.config.get("siteidentifier", ""), year=campaign.year, run_id=campaign.run_id,
+        moodle_release=moodle.config.get("release", ""), table_prefix=campaign.platform.table_prefix,
+        rules=sets.rules_hash(), created_at=now(), tables=files,
+        spaces={courseid: of_space(courseid, code) for courseid, code in spaces.items()},
+    )  # fmt: skip
+
+
+def _verify(campaign: Campaign, manifest: Manifest) -> dict[int, str]:
+    """Store the manifest, read every file back, and vouch for the set; a file that differs fails the whole set."""
+    folder = storage.folder(campaign, "backup") / manifest.name
+    sets.store(folder, manifest)
+    faults = [fault for table in manifest.tables.values() for fault in read_back(folder / table.file, table)]
+    if faults:
+        return dict.fromkeys(manifest.spaces, f"sauvegarde {manifest.name} : {faults[0]}")
+    digest = sets.mark_verified(folder)
+    rows = sum(table.rows for table in manifest.tables.values())
+    with campaign.engine.begin() as connection:
+        detail = (
+            f"jeu {manifest.name} : {len(manifest.spaces)} espaces, {len(manifest.tables)} tables, manifeste {digest}"
+        )
+        journal.record(connection, campaign, _STAGE, "verified", rows_before=rows, rows_after=rows, detail=detail)
+    return {}
+
+
+def _journal_failures(campaign: Campaign, failures: Mapping[int, str]) -> None:
+    with campaign.engine.begin() as connection:
+        for courseid, reason in failures.items():
+            journal.record(connection, campaign, _STAGE, "failed", courseid=courseid, detail=reason)
+
+
+def _discard_unfinished(campaign: Campaign) -> None:
+    """Remove what a killed backup left: sets without a manifest, of which nothing can be read by space."""
+    for folder in sets.folders(campaign):
+        if not (folder / sets.MANIFEST).exists():
+            _log.info("Jeu inachevé %s : supprimé", folder.name)
+            folder.fs.rm(folder.path, recursive=True)

@@ -1,0 +1,324 @@
+"""Stage purge.file_contents: contents whose last row of ``files`` went follow it into the archive.
+
+Moodle stores a content once, in ``<dataroot>/filedir/ab/cd/<SHA-1>``, however many rows of ``files`` name it
+(``contenthash``), and collects none that SQL has orphaned. Rows moved by the rules are in the archive's ``files``.
+"""
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from upath import UPath
+
+from transition import journal, storage
+from transition.campaign import Campaign
+from transition.move import archive_table
+from transition.state import tables
+
+STAGE = "file_contents"
+EMPTY = hashlib.sha1(usedforsecurity=False).hexdigest()  # of directory rows: Moodle expects this content to stay
+_CHUNK = 1_000  # contents between two records of what was done
+_SAMPLE = 200
+_log = logging.getLogger(__name__)
+_table = tables.content
+
+
+def file_contents(campaign: Campaign) -> None:
+    """Move every content that nothing in Moodle names any more; without ``dataroot``, list them.
+
+    The list, or what was moved, is in the state table ``content``, and without ``dataroot`` in
+    ``reports/contenus-orphelins.csv`` too. Safe to run again after a kill at any point. A content that is named again
+    meanwhile (the same file sent anew) is put back.
+    """
+    campaign.check_frozen()
+    with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
+        _record(campaign)
+        for hashes in _recorded(campaign):
+            _release(campaign, _named(campaign, hashes))
+            if campaign.platform.dataroot:
+                _move_all(campaign, hashes)
+                # Whoever sent the same file just now found its content there, and stored the row only.
+                _release(campaign, _named(campaign, hashes))
+        counts = _counts(campaign)
+        closing["rows_before"] = sum(number for number, _ in counts.values())
+        closing["rows_moved"] = counts.get("moved", (0, 0))[0]
+        closing["rows_after"] = closing["rows_before"] - closing["rows_moved"]
+        closing["detail"] = _detail(counts)
+        if not campaign.platform.dataroot and counts:
+            closing["detail"] += f", listés dans {_write_list(campaign)} : la plateforme ne déclare pas dataroot"
+
+
+def check_dataroot(campaign: Campaign) -> Iterator[str]:
+    """For preflight: the declared folder is the site's own, and may be written in."""
+    if not campaign.platform.dataroot:
+        return
+    filedir, files = _filedir(campaign), campaign.moodle["files"]
+    if not os.access(str(filedir), os.R_OK | os.W_OK | os.X_OK):
+        yield (
+            f"le dossier {filedir} n'existe pas ou n'est pas inscriptible par le compte d'Airflow : montez-le, donnez"
+            " les droits à ce compte, ou corrigez « dataroot »"
+        )
+        return
+    newest = sa.select(files.c.contenthash).where(files.c.filesize > 0).order_by(files.c.id.desc()).limit(_SAMPLE)
+    with campaign.server.connect() as connection:
+        sample = set(connection.execute(newest).scalars())
+    found = sum(_in(filedir, contenthash).exists() for contenthash in sample)
+    if found * 2 < len(sample):
+        yield (
+            f"le dossier {filedir} ne contient que {found} des {len(sample)} derniers fichiers que la base connaît : ce"
+            " n'est pas celui de ce site, corrigez « dataroot »"
+        )
+
+
+def left(campaign: Campaign) -> Iterator[str]:
+    """For verify: contents that should have moved, that moved and are not in the archive intact, or are missed."""
+    faults = {"missed": 0, "still": 0, "lost": 0}
+    for hashes in _archived(campaign):
+        named, states = _named(campaign, hashes), _states(campaign, hashes)
+        for contenthash in hashes:
+            if fault := _fault(campaign, contenthash, contenthash in named, states.get(contenthash)):
+                faults[fault] += 1
+    sentences = {
+        "missed": "contenus encore utilisés dans Moodle sont dans l'archive et non dans filedir",
+        "still": "contenus que plus rien n'utilise n'ont pas été déplacés ni listés",
+        "lost": "contenus déplacés manquent dans l'archive ou y sont altérés",
+    }
+    for fault, count in faults.items():
+        if count:
+            yield f"fichiers : {count} {sentences[fault]}, relancez purge.{STAGE}"
+
+
+def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
+    """Move those contents from the archive back to filedir, where it lacks them; the others are left alone."""
+    if not campaign.platform.dataroot:
+        return
+    filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
+    for contenthash in hashes:
+        source, target = _in(archive, contenthash), _in(filedir, contenthash)
+        if target.exists() or not source.exists():
+            continue
+        for folder in (target.parent.parent, target.parent):
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                shutil.copymode(str(filedir), str(folder))  # Moodle writes there under another account
+        _carry(source, target, contenthash)
+
+
+def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None) -> str | None:
+    """What is wrong with a content whose row, or one of whose rows, was moved."""
+    if contenthash == EMPTY or (not named and state in {"absent", "damaged"}):
+        return None
+    if not campaign.platform.dataroot:
+        return None if named or state else "still"
+    here, archived = _in(_filedir(campaign), contenthash), _in(storage.folder(campaign, "filedir"), contenthash)
+    if named:
+        return "missed" if archived.exists() and not here.exists() else None
+    if state != "moved" or here.exists():
+        return "still"
+    return None if archived.exists() and _sha1(archived) == contenthash else "lost"
+
+
+def _record(campaign: Campaign) -> None:
+    """Add the contents that only archived rows name to the state table."""
+    with campaign.engine.begin() as connection:
+        if _has_archive(connection, campaign):
+            gone, files = archive_table(campaign, "files"), campaign.moodle["files"]
+            orphans = (
+                sa.select(
+                    sa.literal(campaign.year), gone.c.contenthash, sa.literal(campaign.run),
+                    sa.func.max(gone.c.filesize), sa.literal("listed"),
+                )
+                .where(gone.c.contenthash != EMPTY, ~sa.exists().where(files.c.contenthash == gone.c.contenthash))
+                .group_by(gone.c.contenthash)
+            )  # fmt: skip
+            insert = sa.insert(_table).from_select(["year", "contenthash", "run", "bytes", "state"], orphans)
+            connection.execute(insert.prefix_with("IGNORE"))
+
+
+def _recorded(campaign: Campaign) -> Iterator[Sequence[str]]:
+    """Contents of the state table, in chunks."""
+    query = sa.select(_table.c.contenthash).where(_table.c.year == campaign.year)
+    yield from _chunks(campaign, query, _table.c.contenthash)
+
+
+def _archived(campaign: Campaign) -> Iterator[Sequence[str]]:
+    """Contents that the archived rows name, in chunks."""
+    with campaign.engine.connect() as connection:
+        if not _has_archive(connection, campaign):
+            return
+    gone = archive_table(campaign, "files").c.contenthash
+    yield from _chunks(campaign, sa.select(gone).distinct(), gone)
+
+
+def _chunks(campaign: Campaign, query: sa.Select[str], column: sa.ColumnElement[str]) -> Iterator[Sequence[str]]:
+    last = ""
+    while True:
+        with campaign.engine.connect() as connection:
+            page = query.where(column > last).order_by(column).limit(_CHUNK)
+            hashes = connection.execute(page).scalars().all()
+        if not hashes:
+            return
+        yield hashes
+        last = hashes[-1]
+
+
+def _named(campaign: Campaign, hashes: Sequence[str]) -> set[str]:
+    """Those that a row of Moodle's ``files`` names, whatever its component."""
+    # Bound values, not a join: the state table's collation is not Moodle's, whose index it could not use.
+    files = campaign.moodle["files"]
+    with campaign.engine.connect() as connection:
+        query = sa.select(files.c.contenthash).distinct().where(files.c.contenthash.in_(hashes))
+        return set(connection.execute(query).scalars())
+
+
+def _states(campaign: Campaign, hashes: Sequence[str]) -> dict[str, str]:
+    query = sa.select(_table.c.contenthash, _table.c.state).where(
+        _table.c.year == campaign.year, _table.c.contenthash.in_(hashes)
+    )
+    with campaign.engine.connect() as connection:
+        return dict(connection.execute(query).all())
+
+
+def _release(campaign: Campaign, named: set[str]) -> None:
+    """Give up contents that Moodle names again: back where they were, and off the list."""
+    if not named:
+        return
+    put_back(campaign, sorted(named))
+    with campaign.engine.begin() as connection:
+        here = sa.and_(_table.c.year == campaign.year, _table.c.contenthash.in_(named))
+        connection.execute(sa.delete(_table).where(here))
+
+
+def _move_all(campaign: Campaign, hashes: Sequence[str]) -> None:
+    """Move the contents that are still on the list, and write down what became of each."""
+    filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
+    became: dict[str, list[str]] = {}
+    for contenthash, state in _states(campaign, hashes).items():
+        now = _move(_in(filedir, contenthash), _in(archive, contenthash), contenthash)
+        if now != state:
+            became.setdefault(now, []).append(contenthash)
+    with campaign.engine.begin() as connection:
+        for state, changed in became.items():
+            here = sa.and_(_table.c.year == campaign.year, _table.c.contenthash.in_(changed))
+            connection.execute(sa.update(_table).where(here).values(state=state))
+
+
+def _move(source: UPath, target: UPath, contenthash: str) -> str:
+    """Move one content; what became of it: ``moved``; ``absent`` (lost before); ``damaged`` (left where it is)."""
+    if not source.exists():
+        return "moved" if target.exists() else "absent"
+    if _sha1(source) != contenthash:
+        _log.warning("Contenu %s : altéré dans filedir avant la campagne, laissé en place", contenthash)
+        return "damaged"
+    storage.make_private(target.parent)
+    _carry(source, target, contenthash)
+    return "moved"
+
+
+def _carry(source: UPath, target: UPath, contenthash: str) -> None:
+    """Move a file: at once within a file system, else a verified copy first, whose source goes last."""
+    local = source.protocol == "" and target.protocol == ""
+    if local:
+        try:
+            Path(str(source)).replace(str(target))
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+    part = target.with_name(f".{target.name}.part") if target.protocol == "" else target
+    with source.open("rb") as reader, storage.create(part) as writer:
+        shutil.copyfileobj(reader, writer, 2**20)
+    if _sha1(part) != contenthash:
+        raise OSError(errno.EIO, f"la copie de {contenthash} n'est pas identique")
+    if local:
+        shutil.copystat(str(source), str(part))
+        _give(Path(str(part)), Path(str(source)))
+    if part != target:
+        part.replace(target)
+        _settle(Path(str(target.parent)))
+    source.unlink()
+
+
+def _give(path: Path, like: Path) -> None:
+    """Give a copy the owner of its original, as far as the account may."""
+    found = like.stat()
+    try:
+        os.chown(path, found.st_uid, found.st_gid)
+    except PermissionError:
+        _log.debug("owner of %s not kept", path.name)
+
+
+def _settle(folder: Path) -> None:
+    """Have a folder's new names on the disk before what they replace is deleted."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_list(campaign: Campaign) -> UPath:
+    """Write the contents that are listed and not moved: hash, bytes."""
+    folder = storage.folder(campaign, "reports")
+    storage.make_private(folder)
+    path = folder / "contenus-orphelins.csv"
+    with storage.create(path) as file:
+        file.write(b"contenthash;octets\n")
+        for hashes in _recorded(campaign):
+            query = sa.select(_table.c.contenthash, _table.c.bytes).order_by(_table.c.contenthash)
+            with campaign.engine.connect() as connection:
+                rows = connection.execute(
+                    query.where(_table.c.year == campaign.year, _table.c.contenthash.in_(hashes))
+                ).all()
+            file.writelines(f"{contenthash};{size}\n".encode() for contenthash, size in rows)
+    return path
+
+
+def _counts(campaign: Campaign) -> dict[str, tuple[int, int]]:
+    """Number and bytes of the year's contents, by state."""
+    query = sa.select(_table.c.state, sa.func.count(), sa.func.sum(_table.c.bytes)).group_by(_table.c.state)
+    with campaign.engine.connect() as connection:
+        rows = connection.execute(query.where(_table.c.year == campaign.year)).all()
+    return {state: (number, int(size)) for state, number, size in rows}
+
+
+def _detail(counts: dict[str, tuple[int, int]]) -> str:
+    words = {
+        "moved": "déplacés dans l'archive", "listed": "que plus rien n'utilise", "absent": "manquaient déjà",
+        "damaged": "altérés avant la campagne, laissés en place",
+    }  # fmt: skip
+    parts = [
+        f"{counts[state][0]} contenus ({counts[state][1] / 1e6:.1f} Mo) {text}"
+        for state, text in words.items()
+        if state in counts
+    ]
+    return ", ".join(parts).replace(".", ",") or "aucun contenu orphelin"
+
+
+def _filedir(campaign: Campaign) -> UPath:
+    return UPath(str(campaign.platform.dataroot)) / "filedir"
+
+
+def _in(folder: UPath, contenthash: str) -> UPath:
+    """Where a content is in such a folder (Moodle ``file_system_filedir::get_contentpath_from_hash``)."""
+    return folder / contenthash[:2] / contenthash[2:4] / contenthash
+
+
+def _sha1(path: UPath) -> str:
+    digest = hashlib.sha1(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _has_archive(connection: sa.Connection, campaign: Campaign) -> bool:
+    """Whether any row of ``files`` was moved this year."""
+    found = sa.text("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = :s AND table_name = :t")
+    name = {"s": campaign.archive_schema, "t": campaign.moodle["files"].name}
+    return bool(connection.execute(found, name).scalar())

@@ -1,0 +1,57 @@
+"""State tables of the enrolment: who is to be enrolled, and what ex_ renaming replaced."""
+
+import sqlalchemy as sa
+
+from transition.state.tables import MOMENT, state_table
+
+
+def _run() -> sa.Column[int]:
+    return sa.Column("run", sa.Integer, primary_key=True, autoincrement=False)
+
+
+def _courseid() -> sa.Column[int]:
+    return sa.Column("courseid", sa.BigInteger, primary_key=True, autoincrement=False)
+
+
+arrival = state_table(
+    "arrival",  # every (space, known user) that Apogée registers for year N: repeaters and newcomers
+    _run(),
+    _courseid(),
+    sa.Column("userid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("timestart", sa.BigInteger, nullable=False),  # Unix time, 0 = none, as in user_enrolments
+    sa.Column("timeend", sa.BigInteger, nullable=False),
+)
+
+route = state_table(
+    "route",  # the elements whose students go to a space: its own, and those it hosts (it is their porteur)
+    _run(),
+    _courseid(),
+    sa.Column("cle", sa.String(100), primary_key=True),
+)
+
+student_account = state_table(
+    "student_account",  # the Moodle account of each student of the lot of year N who has one
+    _run(),
+    sa.Column("code_etudiant", sa.String(20), primary_key=True),
+    sa.Column("userid", sa.BigInteger, nullable=False),
+    sa.Index("student_account_user", "run", "userid"),
+)
+
+unknown_student = state_table(
+    "unknown_student",  # registered for year N in a space of the run, without an account in Moodle
+    _run(),
+    sa.Column("code_etudiant", sa.String(20), primary_key=True),
+)
+
+ex_change = state_table(
+    "ex_change",  # what a space was before the campaign of that year archived it
+    sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),
+    _courseid(),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("at", MOMENT, nullable=False),
+    sa.Column("fullname", sa.String(1333), nullable=False),
+    sa.Column("shortname", sa.String(255), nullable=False),
+    sa.Column("category", sa.BigInteger, nullable=False),
+    sa.Column("sortorder", sa.BigInteger, nullable=False),
+    sa.Column("timemodified", sa.BigInteger, nullable=False),
+)
