@@ -1,0 +1,112 @@
+"""Stage approval.freeze: the approved plan, checked once more, becomes the list of rows that move."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from transition import journal, snapshot
+from transition.backup.stage import complete_backup
+from transition.campaign import Campaign, now
+from transition.decisions import still_excluded
+from transition.enrolment import people
+from transition.errors import TransitionError
+from transition.etherpad import pads
+from transition.frozen import freeze_keys
+from transition.grades import missing_exports
+from transition.key_views import forget_space
+from transition.keys import all_traces, frozen_keys
+from transition.plan import Lines, approved_by, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
+from transition.rules.compile import Scope
+from transition.state import tables
+
+
+def freeze(campaign: Campaign) -> None:
+    """Write down, in the archive schema, the key of every row that moves; changes nothing in Moodle.
+
+    The plan is computed again: raises :class:`TransitionError` if it is no longer the approved one. Spaces that changed
+    since their backup are backed up again; a space that stays without a verified backup or a grade export, or that was
+    excluded since, is set aside: none of its rows move, and verify reports it. Does nothing twice.
+    """
+    campaign.check_fence()
+    with campaign.lock("freeze"), journal.stage(campaign, "freeze") as closing:
+        if is_frozen(campaign):
+            closing["detail"] = "déjà figé"
+            return
+        if approved_by(campaign) is None:
+            raise TransitionError(
+                f"Le plan de l'exécution {campaign.run_id} n'est pas approuvé : approuvez-le d'abord."
+            )
+        people.record_people(campaign)
+        pads.record(campaign)
+        lines = _fill_keys(campaign)
+        _refuse_stale(campaign, lines)
+        aside = {**complete_backup(campaign), **missing_exports(campaign)}
+        aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
+        _set_aside(campaign, aside)
+        _open_progress(campaign)
+        snapshot.take(campaign)
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
+        closing["rows_moved"] = sum(load_lines(campaign).values())
+
+
+def _fill_keys(campaign: Campaign) -> Lines:
+    """Fill the key table of every table that has rows to move, each for the way it goes; returns their counts."""
+    lines: Lines = {}
+    with campaign.engine.connect() as connection:
+        for name, traces in all_traces(campaign, Scope(campaign.run)).items():
+            counts = freeze_keys(connection, campaign, name, traces)
+            lines |= {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()}
+            connection.commit()
+    return lines
+
+
+def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
+    """Compare with the approved plan. The lines replace the stored ones: those of live rules may have grown."""
+    approved, stored = stored_fingerprint(campaign), load_lines(campaign)
+    store_lines(campaign, lines)
+    if fingerprint(campaign) == approved:
+        return
+    changed = sorted({f"{rule}/{name}" for (rule, name, _), _ in set(lines.items()) ^ set(stored.items())})
+    store_lines(campaign, stored)
+    what = f" ({', '.join(changed[:8])}…)" if changed else ""
+    raise TransitionError(
+        f"Le plan approuvé est périmé : règles, décisions, inscriptions, pads ou traces ont changé depuis{what} ;"
+        " relancez la tâche plan, puis approuvez-la de nouveau."
+    )
+
+
+def _set_aside(campaign: Campaign, reasons: dict[int, str]) -> None:
+    """Take spaces out of the run's scope: no keys, no lines, decision `hold` with the reason."""
+    decided = tables.decision.c
+    with campaign.engine.connect() as connection:
+        query = sa.select(decided.courseid).where(decided.run == campaign.run, decided.in_scope == sa.true())
+        in_scope = set(connection.execute(query).scalars())
+    for courseid, reason in sorted(reasons.items()):
+        if courseid not in in_scope:
+            continue
+        for name in {name for _, name, _ in load_lines(campaign)}:
+            keys = frozen_keys(campaign, name)
+            with campaign.engine.begin() as connection:
+                forget_space(connection, campaign, keys, courseid)
+        line, decision = tables.plan_line, tables.decision
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.delete(line).where(line.c.run == campaign.run, line.c.courseid == courseid))
+            connection.execute(
+                sa.update(decision)
+                .where(decision.c.run == campaign.run, decision.c.courseid == courseid)
+                .values(decision="hold", in_scope=False, reason=f"mis de côté : {reason}"[:1000])
+            )
+            journal.record(connection, campaign, "freeze", "set_aside", courseid=courseid, detail=reason)
+
+
+def _open_progress(campaign: Campaign) -> None:
+    pairs: Iterable[tuple[str, str]] = sorted({(rule, name) for rule, name, _ in load_lines(campaign)})
+    rows = [
+        {"run": campaign.run, "rule": rule, "table_name": name, "last_id": 0, "moved": 0, "done": False}
+        for rule, name in pairs
+    ]
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(tables.progress).where(tables.progress.c.run == campaign.run))
+        if rows:
+            connection.execute(sa.insert(tables.progress), rows)

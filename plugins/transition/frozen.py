@@ -1,0 +1,64 @@
+"""The keys of one table, written down at the freeze in the form that its way needs."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.key_views import is_view, whole_by, write_down, write_spaces
+from transition.keys import count_keys, count_rows, create_frozen_keys, frozen_keys, temporary_keys
+from transition.moodle.database import quoted
+from transition.move import archive_table, create_archive_table
+from transition.rules.compile import Trace
+from transition.state import tables
+from transition.ways import SWAP, choose_all, store_way
+
+
+def freeze_keys(
+    connection: sa.Connection, campaign: Campaign, name: str, traces: Sequence[Trace]
+) -> Mapping[tuple[str, int], int]:
+    """Write down which rows of the Moodle table ``name`` go, and which way; returns their counts by (rule, courseid).
+
+    A table that goes by whole spaces and is to be swapped gets a view of its keys; any other gets a key table.
+    """
+    whole, selected = whole_by(traces), None
+    if whole:
+        counts = count_rows(connection, campaign, name, traces)
+    else:
+        selected = temporary_keys(connection, campaign, name, traces)
+        counts = count_keys(connection, selected)
+    if not counts:
+        return {}
+    way = choose_all(campaign, {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()})[name]
+    store_way(connection, campaign, name, way)
+    keys = frozen_keys(campaign, name)
+    if whole and way.way == SWAP:
+        if not is_view(connection, keys):  # keys of a stopped run that moved nothing: the archive has no row
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {quoted(keys)}"))
+        write_spaces(connection, campaign, name, whole, sorted(courseid for _, courseid in counts))
+        return count_keys(connection, keys, campaign.run)
+    if selected is None:
+        selected = temporary_keys(connection, campaign, name, traces)
+        counts = count_keys(connection, selected)
+    write_down(connection, campaign, keys)
+    create_frozen_keys(connection, keys)
+    connection.execute(sa.delete(keys).where(keys.c.run == campaign.run))
+    chosen = sa.select(sa.literal(campaign.run), selected.c.id, selected.c.courseid, selected.c.rule)
+    connection.execute(sa.insert(keys).from_select(["run", "id", "courseid", "rule"], chosen))
+    if way.way != SWAP:
+        create_archive_table(connection, campaign, name)
+        _drop_copies(connection, campaign, name, keys)
+    return counts
+
+
+def _drop_copies(connection: sa.Connection, campaign: Campaign, name: str, keys: sa.Table) -> None:
+    """Rows that an earlier swap kept have a copy in the archive, which must not be in the way of those that go now."""
+    way, archive = tables.way.c, archive_table(campaign, name)
+    swapped = sa.select(way.run).where(way.table_name == name, way.way == SWAP, way.state == "done")
+    if connection.execute(swapped.limit(1)).first():
+        connection.execute(
+            sa.text(
+                f"DELETE t FROM {quoted(keys)} k STRAIGHT_JOIN {quoted(archive)} t ON t.id = k.id WHERE k.run = :run"
+            ),
+            {"run": campaign.run},
+        )

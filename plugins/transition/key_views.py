@@ -1,0 +1,140 @@
+"""Keys that nobody needs to write down: where a rule takes every row of a space, the space names the rows.
+
+Such a table, the log above all, has a view in the place of its key table, with the same columns: the rows of the run's
+spaces, up to the last one at the freeze. It reads Moodle's table until that one is swapped into the archive, then the
+archive's.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.moodle.database import quoted
+from transition.rules.compile import Trace
+
+_SPACES = "key_of_spaces"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A rule takes every row of a table by its ``column`` of course ids, and no other rule takes any."""
+
+    rule: str
+    column: str
+
+
+def whole_by(traces: Sequence[Trace]) -> Whole | None:
+    """Whether a table goes by whole spaces; ``traces``: all those of the table. None: its keys must be written down."""
+    if len(traces) == 1 and traces[0].whole:
+        return Whole(traces[0].rule, traces[0].whole)
+    return None
+
+
+def spaces_table(campaign: Campaign) -> sa.Table:
+    """The spaces whose rows of a table go, in the archive schema.
+
+    ``column_name``: of the table, that holds the course; ``max_id``: the table's last row at the freeze.
+    """
+    return sa.Table(
+        _SPACES, sa.MetaData(), sa.Column("run", sa.Integer, primary_key=True),
+        sa.Column("table_name", sa.String(64), primary_key=True),
+        sa.Column("courseid", sa.BigInteger, primary_key=True),
+        sa.Column("rule", sa.String(40)), sa.Column("column_name", sa.String(64)), sa.Column("max_id", sa.BigInteger),
+        schema=campaign.archive_schema,
+    )  # fmt: skip
+
+
+def write_spaces(
+    connection: sa.Connection, campaign: Campaign, name: str, whole: Whole, courses: Iterable[int]
+) -> None:
+    """Write down, anew for the run, the spaces whose rows of a table go; make the view of their keys."""
+    spaces, table = spaces_table(campaign), campaign.moodle[name]
+    connection.execute(
+        sa.text(
+            f"CREATE TABLE IF NOT EXISTS {quoted(spaces)} (run INT NOT NULL, table_name VARCHAR(64) NOT NULL,"
+            " courseid BIGINT NOT NULL, `rule` VARCHAR(40) CHARACTER SET ascii NOT NULL,"
+            " column_name VARCHAR(64) NOT NULL, max_id BIGINT NOT NULL,"
+            " PRIMARY KEY (table_name, run, courseid)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        )
+    )
+    last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+    mine = sa.and_(spaces.c.run == campaign.run, spaces.c.table_name == name)
+    connection.execute(sa.delete(spaces).where(mine))
+    rows = [
+        {"run": campaign.run, "table_name": name, "courseid": courseid, "rule": whole.rule, "column_name": whole.column,
+         "max_id": last}
+        for courseid in courses
+    ]  # fmt: skip
+    connection.execute(sa.insert(spaces), rows)
+    point(connection, campaign, name, campaign.moodle.schema)
+
+
+def spaces_column(connection: sa.Connection, campaign: Campaign, name: str) -> str:
+    """The column that holds the course, of a table whose keys are a view."""
+    spaces = spaces_table(campaign).c
+    query = sa.select(spaces.column_name).where(spaces.table_name == name).limit(1)
+    return str(connection.execute(query).scalar_one())
+
+
+def point(connection: sa.Connection, campaign: Campaign, name: str, schema: str) -> None:
+    """Make the key view of a table over the rows where they are: in Moodle's schema, or in the archive's."""
+    column = spaces_column(connection, campaign, name)
+    spaces, table = spaces_table(campaign), campaign.moodle[name]
+    # No bound parameter may stand in a view; `name` is a table of Moodle's, as reflected.
+    body = " ".join([
+        "SELECT s.run AS run, t.id AS id, s.courseid AS courseid, s.`rule` AS `rule`",
+        f"FROM {quoted(spaces)} s JOIN {quoted(table.name, schema)} t",
+        f"ON t.{quoted(column)} = s.courseid AND t.id <= s.max_id WHERE s.table_name = '{name}'",
+    ])  # fmt: skip
+    view = quoted(f"key_{name}", campaign.archive_schema)
+    connection.exec_driver_sql(f"CREATE OR REPLACE SQL SECURITY INVOKER VIEW {view} AS {body}")
+
+
+def is_view(connection: sa.Connection, keys: sa.Table) -> bool:
+    """Whether a key table is a view: then no key can be deleted, and a key goes when its row leaves the archive."""
+    query = sa.text("SELECT 1 FROM information_schema.views WHERE table_schema = :schema AND table_name = :name")
+    return connection.execute(query, {"schema": keys.schema, "name": keys.name}).first() is not None
+
+
+def forget_space(connection: sa.Connection, campaign: Campaign, keys: sa.Table, courseid: int) -> None:
+    """Delete the run's keys of a space, in whichever form; ``keys``: from :func:`transition.keys.frozen_keys`."""
+    if is_view(connection, keys):
+        spaces = spaces_table(campaign)
+        mine = sa.and_(spaces.c.run == campaign.run, spaces.c.table_name == keys.name.removeprefix("key_"))
+        connection.execute(sa.delete(spaces).where(mine, spaces.c.courseid == courseid))
+    else:
+        connection.execute(sa.delete(keys).where(keys.c.run == campaign.run, keys.c.courseid == courseid))
+
+
+def write_down(connection: sa.Connection, campaign: Campaign, keys: sa.Table) -> None:
+    """Turn a key view into a key table of the same content: a later run is to add keys of another kind.
+
+    Safe to run again after a kill: the table takes the view's name once it is complete.
+    """
+    copy = quoted(f"{keys.name}_copy", keys.schema)
+    if is_view(connection, keys):
+        connection.execute(sa.text(f"DROP TABLE IF EXISTS {copy}"))
+        create_key_table(connection, copy)
+        target = sa.table(f"{keys.name}_copy", *map(sa.column, keys.c.keys()), schema=keys.schema)
+        connection.execute(sa.insert(target).from_select(keys.c.keys(), sa.select(*keys.c)))
+        connection.commit()
+        connection.execute(sa.text(f"DROP VIEW {quoted(keys)}"))
+    there = sa.text(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = :schema AND table_name IN (:a, :b)"
+    )
+    names = {"schema": keys.schema, "a": keys.name, "b": f"{keys.name}_copy"}
+    if list(connection.execute(there, names).scalars()) == [f"{keys.name}_copy"]:
+        connection.execute(sa.text(f"RENAME TABLE {copy} TO {quoted(keys)}"))
+
+
+def create_key_table(connection: sa.Connection, name: str) -> None:
+    """Create a key table if it is missing; ``name``: quoted."""
+    connection.execute(
+        sa.text(
+            f"CREATE TABLE IF NOT EXISTS {name} (run INT NOT NULL, id BIGINT NOT NULL,"
+            " courseid BIGINT NOT NULL, rule VARCHAR(40) CHARACTER SET ascii NOT NULL, PRIMARY KEY (run, id),"
+            " KEY by_rule (run, rule, id), KEY by_course (courseid, id)) ENGINE=InnoDB"
+        )
+    )

@@ -1,0 +1,83 @@
+"""Which rows go: the ids that the rules select, in key tables.
+
+A key table has columns rule, id (of the Moodle table) and courseid. A row that two rules reach is the first rule's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.enrolment.people import enrolment_traces
+from transition.key_views import create_key_table, whole_by
+from transition.moodle.database import quoted
+from transition.rules.compile import Scope, Trace, compile_rule
+from transition.rules.model import load_rules
+
+
+def all_traces(campaign: Campaign, scope: Scope) -> dict[str, list[Trace]]:
+    """Every trace of every rule, and what enrolment removes, by table, in the order of the rules' names."""
+    traces = [trace for rule in load_rules() for trace in compile_rule(rule, campaign.moodle, scope)]
+    traces += enrolment_traces(campaign, scope)
+    by_table: dict[str, list[Trace]] = {}
+    for trace in traces:
+        by_table.setdefault(trace.table, []).append(trace)
+    return dict(sorted(by_table.items()))
+
+
+def temporary_keys(connection: sa.Connection, campaign: Campaign, name: str, traces: Iterable[Trace]) -> sa.Table:
+    """A key table of the Moodle table ``name``, filled from its traces; it lives as long as the connection."""
+    table = sa.Table(f"keys_{name}", sa.MetaData(), *_columns(), schema=campaign.state_schema)
+    connection.execute(sa.text(f"DROP TEMPORARY TABLE IF EXISTS {quoted(table)}"))
+    connection.execute(
+        sa.text(
+            f"CREATE TEMPORARY TABLE {quoted(table)} (id BIGINT NOT NULL PRIMARY KEY, courseid BIGINT NOT NULL,"
+            " rule VARCHAR(40) NOT NULL) ENGINE=InnoDB"
+        )
+    )
+    for trace in traces:
+        rows = trace.rows.add_columns(sa.literal(trace.rule))
+        connection.execute(sa.insert(table).from_select(["id", "courseid", "rule"], rows).prefix_with("IGNORE"))
+    return table
+
+
+def frozen_keys(campaign: Campaign, name: str) -> sa.Table:
+    """The key table of the Moodle table ``name`` in the archive schema; ``run``: the run that froze the key."""
+    run = sa.Column("run", sa.Integer, primary_key=True)
+    return sa.Table(f"key_{name}", sa.MetaData(), run, *_columns(), schema=campaign.archive_schema)
+
+
+def create_frozen_keys(connection: sa.Connection, keys: sa.Table) -> None:
+    """Create a frozen key table if it is missing."""
+    create_key_table(connection, quoted(keys))
+
+
+def count_rows(
+    connection: sa.Connection, campaign: Campaign, name: str, traces: Sequence[Trace]
+) -> Mapping[tuple[str, int], int]:
+    """Number of rows that traces of the Moodle table ``name`` select, by (rule, courseid), each row once."""
+    whole = whole_by(traces)
+    if whole is None:
+        return count_keys(connection, temporary_keys(connection, campaign, name, traces))
+    rows = traces[0].rows
+    courseid = rows.selected_columns["courseid"]
+    # Not a derived table: merging it, the server would forget its order of joins.
+    query = rows.with_only_columns(courseid, sa.func.count(), maintain_column_froms=True).group_by(courseid)
+    return {(whole.rule, courseid): count for courseid, count in connection.execute(query)}
+
+
+def count_keys(connection: sa.Connection, keys: sa.Table, run: int | None = None) -> Mapping[tuple[str, int], int]:
+    """Number of keys by (rule, courseid); of one run, for frozen keys."""
+    query = sa.select(keys.c.rule, keys.c.courseid, sa.func.count()).group_by(keys.c.rule, keys.c.courseid)
+    if run is not None:
+        query = query.where(keys.c.run == run)
+    return {(rule, courseid): count for rule, courseid, count in connection.execute(query)}
+
+
+def _columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("id", sa.BigInteger, primary_key=True),
+        sa.Column("courseid", sa.BigInteger),
+        sa.Column("rule", sa.String(40)),
+    ]

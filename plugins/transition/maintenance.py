@@ -1,0 +1,186 @@
+"""Moodle closed while its rows move, and put back as it was: the setup and the teardown of the writing stages.
+
+With Moodle's command line (the platform's ``moodle_command``), the site is closed to everybody, its cron included, and
+its caches are purged before it opens again. Without it, only the row ``maintenance_enabled`` of the table ``config`` is
+written, which Moodle may not read before its cache of settings expires; the journal says so.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from transition import journal
+from transition.campaign import Campaign, now
+from transition.errors import TransitionError, UnreachableError
+from transition.moodle.command_line import CommandLine
+from transition.moodle.revisions import raise_revisions
+from transition.state import tables
+
+_log = logging.getLogger(__name__)
+_SETTING = "maintenance_enabled"
+# The last line of `maintenance.php`, in the site's language (strings clistatusenabled, clistatusenabledlater and
+# clistatusdisabled of the component admin).
+_OPEN = re.compile(r"\b(disabled|désactivée?|will be enabled on .*|sera activée? .*)\W*$", re.IGNORECASE)
+_CLOSED = re.compile(r"\b(enabled|activée?)\W*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The site before the campaign closed it; ``value``: of the setting, None if it had no row."""
+
+    closed: bool
+    value: str | None
+
+
+def check_command(campaign: Campaign) -> Iterator[str]:
+    """For preflight: Moodle's command line, where the platform declares one, answers and is understood."""
+    try:
+        _present(campaign)
+    except UnreachableError as error:
+        yield str(error)
+
+
+def close(campaign: Campaign) -> None:
+    """Put Moodle into maintenance mode, after writing down what it was; does nothing twice.
+
+    A run that was killed left Moodle closed: its successor takes over what that run had found. Raises
+    :class:`TransitionError` for a dry run, or when another run has taken the platform.
+    """
+    campaign.check_fence()
+    with campaign.lock("maintenance"), journal.stage(campaign, "maintenance_on") as closing:
+        before = _remember(campaign)
+        if before.closed:
+            closing["detail"] = "Moodle était déjà en maintenance, il y restera"
+        else:
+            closing["detail"] = _enable(campaign)
+        _log.info("%s : %s.", campaign.platform.label, closing["detail"])
+
+
+def reopen(campaign: Campaign) -> None:
+    """Purge Moodle's caches and put its maintenance mode back as :func:`close` found it; does nothing twice.
+
+    Leaves Moodle closed when another run has taken the platform since: that run opens it. Caches that cannot be purged
+    do not keep Moodle closed: it opens, then :class:`UnreachableError` is raised, and a retry purges them.
+    """
+    before = _left_closed(campaign, campaign.run)
+    if before is None:
+        return
+    with campaign.lock("maintenance"), journal.stage(campaign, "maintenance_off") as closing:
+        if _holder(campaign) != campaign.run:
+            closing["detail"] = "une autre exécution a pris la main : elle rouvrira Moodle"
+            return
+        failure = _refresh(campaign)
+        if not before.closed:
+            _put_back(campaign, before)
+        closing["detail"] = "Moodle reste en maintenance, comme avant" if before.closed else "Moodle est rouvert"
+        if _command(campaign) is None:
+            closing["detail"] += " ; purgez ses caches (Administration du site > Développement > Purger les caches)"
+        if failure:
+            raise failure
+        row = tables.maintenance
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.update(row).where(row.c.run == campaign.run).values(reopened_at=now()))
+        _log.info("%s : %s.", campaign.platform.label, closing["detail"])
+
+
+def _remember(campaign: Campaign) -> _Before:
+    """What the site was before the campaign, written down before the first change."""
+    row = tables.maintenance
+    before = _left_closed(campaign) or _present(campaign)
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(row).where(sa.or_(row.c.reopened_at.is_(None), row.c.run == campaign.run)))
+        values = {"run": campaign.run, "was_closed": before.closed, "value": before.value, "closed_at": now()}
+        connection.execute(sa.insert(row).values(values))
+    return before
+
+
+def _left_closed(campaign: Campaign, run: int | None = None) -> _Before | None:
+    """What a run (any run, by default) found that has not put it back; None if there is none."""
+    row = tables.maintenance.c
+    query = sa.select(row.was_closed, row.value).where(row.reopened_at.is_(None))
+    if run is not None:
+        query = query.where(row.run == run)
+    with campaign.engine.connect() as connection:
+        found = connection.execute(query).one_or_none()
+    return _Before(bool(found.was_closed), found.value) if found else None
+
+
+def _present(campaign: Campaign) -> _Before:
+    config, command = campaign.moodle["config"], _command(campaign)
+    with campaign.engine.connect() as connection:
+        value = connection.execute(sa.select(config.c.value).where(config.c.name == _SETTING)).scalar()
+    if command is None:
+        return _Before(value not in (None, "", "0"), value)
+    status = (command.run("maintenance.php").strip().splitlines() or [""])[-1]
+    if _OPEN.search(status):
+        return _Before(False, value)
+    if _CLOSED.search(status):
+        return _Before(True, value)
+    raise TransitionError(
+        f"La commande maintenance.php répond « {status[:200]} », ni activée ni désactivée, en français ou en anglais :"
+        " vérifiez la clé moodle_command du fichier de la plateforme et la langue du site."
+    )
+
+
+def _enable(campaign: Campaign) -> str:
+    """Close the site; returns how, in French."""
+    if command := _command(campaign):
+        command.run("maintenance.php", "--enable")
+        return "Moodle est en maintenance"
+    _set(campaign, "1")
+    return (
+        "Moodle est en maintenance par sa table config, que son cache peut lui cacher, et son cron continue :"
+        " déclarez moodle_command, ou fermez-le à la main"
+    )
+
+
+def _put_back(campaign: Campaign, before: _Before) -> None:
+    if command := _command(campaign):
+        command.run("maintenance.php", "--disable")
+    else:
+        _set(campaign, before.value)
+
+
+def _set(campaign: Campaign, value: str | None) -> None:
+    """Write the setting; None: remove its row."""
+    config = campaign.moodle["config"]
+    mine = config.c.name == _SETTING
+    with campaign.engine.begin() as connection:
+        if value is None:
+            connection.execute(sa.delete(config).where(mine))
+        elif connection.execute(sa.select(config.c.id).where(mine).with_for_update()).first():
+            connection.execute(sa.update(config).where(mine).values(value=value))
+        else:
+            connection.execute(sa.insert(config).values(name=_SETTING, value=value))
+
+
+def _refresh(campaign: Campaign) -> UnreachableError | None:
+    """Make Moodle read again what SQL changed below it; returns why its caches could not be purged."""
+    _raise_revisions(campaign)
+    if command := _command(campaign):
+        try:
+            command.run("purge_caches.php", seconds=1800)
+        except UnreachableError as error:
+            return error
+    return None
+
+
+def _raise_revisions(campaign: Campaign) -> None:
+    """Of the spaces in scope, whose rows went and came by SQL."""
+    decision = tables.decision.c
+    courses = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope == sa.true())
+    with campaign.engine.begin() as connection:
+        raise_revisions(connection, campaign.moodle, list(connection.execute(courses).scalars()))
+
+
+def _command(campaign: Campaign) -> CommandLine | None:
+    prefix = campaign.platform.moodle_command
+    return CommandLine(prefix) if prefix else None
+
+
+def _holder(campaign: Campaign) -> int | None:
+    with campaign.engine.connect() as connection:
+        return connection.execute(sa.select(tables.fence.c.run)).scalar()

@@ -1,0 +1,171 @@
+"""Stage plan: what would move, counted; what was approved; whether it is still true."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition import journal
+from transition.apogee.tables import lot, run_lot
+from transition.campaign import Campaign, now
+from transition.enrolment import people
+from transition.enrolment.tables import arrival
+from transition.errors import TransitionError, refuse_all
+from transition.etherpad import pads
+from transition.files import rules_folder
+from transition.keys import all_traces, count_rows
+from transition.leftovers import foreseen
+from transition.report.plan_table import plan_table
+from transition.rules.compile import Scope
+from transition.rules.model import load_rules
+from transition.state import tables
+from transition.ways import store_ways
+
+Lines = dict[tuple[str, str, int], int]  # (rule, table, courseid): rows
+
+
+def plan(campaign: Campaign) -> None:
+    """Count what every rule would move from every space, store it with its fingerprint, print it.
+
+    Changes nothing in Moodle. A run whose plan is frozen keeps it: it is only printed again.
+    """
+    with journal.stage(campaign, "plan") as closing:
+        if not is_frozen(campaign):
+            people.record_people(campaign)
+            people.check_caps(campaign)
+            lines = count_lines(campaign)
+            store_lines(campaign, lines)
+            refuse_all(
+                f"Le plan ({campaign.platform.label}) oublierait des traces ; corrigez les règles, ou déclarez"
+                " les lignes qui restent (rows_kept d'une règle, rows de kept_tables.yaml) :",
+                list(foreseen(campaign, lines)),
+            )
+            store_ways(campaign, lines)
+            pads.record(campaign)
+            store_fingerprint(campaign, fingerprint(campaign))
+        closing["rows_moved"] = sum(load_lines(campaign).values())
+        closing["detail"] = stored_fingerprint(campaign)
+    print(plan_table(campaign))
+
+
+def count_lines(campaign: Campaign) -> Lines:
+    """Rows that would move, by rule, table and space; a row reached twice counts once."""
+    lines: Lines = {}
+    with campaign.engine.connect() as connection:
+        for name, traces in all_traces(campaign, Scope(campaign.run)).items():
+            counts = count_rows(connection, campaign, name, traces)
+            lines |= {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()}
+    return lines
+
+
+def store_lines(campaign: Campaign, lines: Lines) -> None:
+    """Replace the run's plan."""
+    rows = [
+        {"run": campaign.run, "rule": rule, "table_name": name, "courseid": courseid, "rows": count}
+        for (rule, name, courseid), count in lines.items()
+    ]
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(tables.plan_line).where(tables.plan_line.c.run == campaign.run))
+        if rows:
+            connection.execute(sa.insert(tables.plan_line), rows)
+
+
+def load_lines(campaign: Campaign) -> Lines:
+    """The run's plan."""
+    line = tables.plan_line.c
+    query = sa.select(line.rule, line.table_name, line.courseid, line.rows).where(line.run == campaign.run)
+    with campaign.engine.connect() as connection:
+        return {(rule, name, courseid): rows for rule, name, courseid, rows in connection.execute(query)}
+
+
+def fingerprint(campaign: Campaign) -> str:
+    """SHA-256 of all that the plan follows from: rules, feed, decisions, people, counts, pads.
+
+    The counts of ``live`` rules are left out: Moodle itself adds such rows at every page view.
+    """
+    live = {rule.rule for rule in load_rules() if rule.live}
+    digest = hashlib.sha256(rules_hash().encode())
+    lots = sa.select(lot.c.annee, lot.c.lot_id, lot.c.sha256).join(run_lot, run_lot.c.lot_id == lot.c.lot_id)
+    decision, standing, line, pad = tables.decision.c, tables.standing.c, tables.plan_line.c, tables.pad.c
+    queries = [
+        lots.where(run_lot.c.run == campaign.run).order_by(lot.c.annee),
+        sa.select(decision.courseid, decision.code, decision.decision, decision.in_scope)
+        .where(decision.run == campaign.run).order_by(decision.courseid),
+        sa.select(standing.courseid, standing.userid, standing.standing)
+        .where(standing.run == campaign.run).order_by(standing.courseid, standing.userid),
+        sa.select(arrival.c.courseid, arrival.c.userid, arrival.c.timestart, arrival.c.timeend)
+        .where(arrival.c.run == campaign.run).order_by(arrival.c.courseid, arrival.c.userid),
+        sa.select(line.rule, line.table_name, line.courseid, line.rows)
+        .where(line.run == campaign.run, line.rule.not_in(live))
+        .order_by(line.rule, line.table_name, line.courseid),
+        sa.select(pad.courseid, pad.padid).where(pad.run == campaign.run).order_by(pad.padid),
+    ]  # fmt: skip
+    with campaign.engine.connect() as connection:
+        for query in queries:
+            digest.update(b"\n--\n")
+            _update(digest, connection.execution_options(stream_results=True).execute(query))
+    return digest.hexdigest()
+
+
+def rules_hash() -> str:
+    """SHA-256 of all the rule files."""
+    digest = hashlib.sha256()
+    for path in sorted(rules_folder().glob("*.yaml")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _update(digest: "hashlib._Hash", rows: Iterable[sa.Row[Any]]) -> None:
+    for row in rows:
+        digest.update(json.dumps(list(row), default=str).encode() + b"\n")
+
+
+def store_fingerprint(campaign: Campaign, value: str) -> None:
+    """Set the fingerprint of the run's plan."""
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(fingerprint=value))
+
+
+def stored_fingerprint(campaign: Campaign) -> str:
+    """The fingerprint of the run's plan; raises :class:`TransitionError` if the run has none yet."""
+    with campaign.engine.connect() as connection:
+        value = connection.execute(
+            sa.select(tables.run.c.fingerprint).where(tables.run.c.number == campaign.run)
+        ).scalar()
+    if not value:
+        raise TransitionError(f"L'exécution {campaign.run_id} n'a pas encore de plan : lancez d'abord la tâche plan.")
+    return str(value)
+
+
+def is_frozen(campaign: Campaign) -> bool:
+    """Whether the run's plan is frozen: approved, checked again, its keys written down."""
+    with campaign.engine.connect() as connection:
+        query = sa.select(tables.run.c.frozen_at).where(tables.run.c.number == campaign.run)
+        return connection.execute(query).scalar() is not None
+
+
+def approve(campaign: Campaign, by: str) -> None:
+    """Record that ``by`` approved the run's plan: for this run or, if it is dry, the next run with the same plan."""
+    approval = {"year": campaign.year, "fingerprint": stored_fingerprint(campaign), "approved_by": by,
+                "approved_at": now(), "run": None if campaign.dry_run else campaign.run}  # fmt: skip
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.insert(tables.approval).values(approval))
+        journal.record(connection, campaign, "approval", "approved", detail=f"{by} : {approval['fingerprint']}")
+
+
+def approved_by(campaign: Campaign) -> str | None:
+    """Who approved the run's plan; takes an approval that waits for a run with this very plan. None: nobody yet."""
+    approval = tables.approval
+    same = sa.and_(approval.c.year == campaign.year, approval.c.fingerprint == stored_fingerprint(campaign))
+    with campaign.engine.begin() as connection:
+        mine = sa.select(approval.c.approved_by).where(same, approval.c.run == campaign.run)
+        if by := connection.execute(mine).scalar():
+            return str(by)
+        waiting = sa.select(approval.c.id, approval.c.approved_by).where(same, approval.c.run.is_(None))
+        row = connection.execute(waiting.order_by(approval.c.id.desc()).limit(1)).one_or_none()
+        if row is None:
+            return None
+        connection.execute(sa.update(approval).where(approval.c.id == row.id).values(run=campaign.run))
+        return str(row.approved_by)

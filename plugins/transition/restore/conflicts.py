@@ -1,0 +1,181 @@
+"""What keeps rows from coming back: found and listed before anything is written."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.moodle.database import quoted
+from transition.restore.branches import Branch, Branches, branches, parents_first
+from transition.restore.held import Held
+from transition.restore.tables import restore_row
+from transition.rules.compile import in_areas
+from transition.rules.model import TextPattern
+
+# back: comes back; there: Moodle has this very row; taken: its id is another row's; unique: another row has its place;
+# orphan: what it hangs from is gone, or does not come back itself.
+State = Literal["back", "there", "taken", "unique", "orphan"]
+COMING = ("back", "there")
+_SHOWN = 5
+_WHY = {
+    "taken": "leur identifiant est celui d'une autre ligne",
+    "unique": "une autre ligne a pris leur place ({key})",
+    "orphan": "ce dont elles dépendent n'existe plus ou ne revient pas",
+}
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Rows of one table that cannot come back for one reason. ``ids``: all of them, ascending."""
+
+    table: str
+    state: State
+    key: str
+    ids: tuple[int, ...]
+
+    def __str__(self) -> str:
+        more = "…" if len(self.ids) > _SHOWN else ""
+        why = _WHY[self.state].format(key=self.key)
+        return f"{self.table} : {len(self.ids)} lignes, {why} (id {', '.join(map(str, self.ids[:_SHOWN]))}{more})"
+
+
+def find_conflicts(connection: sa.Connection, held: Held, names: Iterable[str]) -> list[Conflict]:
+    """Set the state of each row in ``restore_row``; returns what does not come back, tables in their order.
+
+    A unique key is read from the server (``information_schema.statistics``); the paths to what a row hangs from are
+    those of the rules. Writes in the state schema only.
+    """
+    return _Search(connection, held, list(names)).run()
+
+
+class _Search:
+    def __init__(self, connection: sa.Connection, held: Held, names: list[str]) -> None:
+        self.connection, self.held, self.campaign = connection, held, held.campaign
+        self.branches: Branches = branches(self.campaign.moodle)
+        self.names = parents_first(names, self.branches)
+        self.found: list[Conflict] = []
+        self.marks = _temporary_ids(connection, self.campaign)
+
+    def run(self) -> list[Conflict]:
+        keys = _unique_keys(self.connection, self.campaign)
+        for name in self.names:
+            self._same_id(name)
+            for key in keys.get(self.campaign.moodle[name].name, []):
+                self._unique(name, key)
+        # A row that does not come back takes along what hangs from it; again until nothing more is found.
+        while sum([self._orphans(name, rule) for name, rule in self._rules()]):
+            pass
+        order = {name: place for place, name in enumerate(self.names)}
+        ids: dict[tuple[str, State, str], set[int]] = {}
+        for conflict in self.found:
+            ids.setdefault((conflict.table, conflict.state, conflict.key), set()).update(conflict.ids)
+        merged = [Conflict(*what, tuple(sorted(of_what))) for what, of_what in ids.items()]
+        return sorted(merged, key=lambda conflict: (order[conflict.table], conflict.state))
+
+    def _rows(self, name: str, state: State = "back") -> tuple[sa.Table, sa.Join, sa.ColumnElement[bool]]:
+        """The held table, a FROM clause that begins with the rows of that state, and its condition."""
+        rows, table = restore_row, self.held.table(name)
+        here = sa.and_(rows.c.run == self.campaign.run, rows.c.table_name == name, rows.c.state == state)
+        return table, rows.join(table, table.c.id == rows.c.id), here
+
+    def _same_id(self, name: str) -> None:
+        table, joined, here = self._rows(name)
+        moodle = self.campaign.moodle[name]
+        query = sa.select(table.c.id).select_from(joined.join(moodle, moodle.c.id == table.c.id)).where(here)
+        if self.connection.execute(query.limit(1)).first() is not None:
+            same = sa.and_(*(_identical(moodle.c[column.name], column) for column in table.c))
+            self._mark(name, "there", query.where(same))
+            self._mark(name, "taken", query)
+
+    def _unique(self, name: str, key: tuple[str, ...]) -> None:
+        table, joined, here = self._rows(name)
+        if not set(key) <= set(table.c.keys()):
+            return  # a column that an update of Moodle added: what the row will hold there is not known here
+        moodle = self.campaign.moodle[name]
+        place = sa.and_(*(moodle.c[column] == table.c[column] for column in key), moodle.c.id != table.c.id)
+        query = sa.select(table.c.id).select_from(joined.join(moodle, place)).where(here)
+        self._mark(name, "unique", query, ", ".join(key))
+
+    def _rules(self) -> list[tuple[str, str]]:
+        """Tables in their order, each with the rules that moved rows of it."""
+        rows = restore_row.c
+        query = sa.select(rows.table_name, rows.rule).where(rows.run == self.campaign.run, rows.state == "back")
+        found = list(self.connection.execute(query.distinct()).tuples())
+        return sorted(found, key=lambda pair: self.names.index(pair[0]))
+
+    def _orphans(self, name: str, rule: str) -> int:
+        paths = self.branches.get((rule, name), [])
+        # A text that names a row would be compared with every row of the table above.
+        if not paths or any(isinstance(path.by, TextPattern) for path in paths):
+            return 0
+        table, joined, here = self._rows(name)
+        hangs = sa.or_(*(self._hangs(path, table) for path in paths))
+        lost = sa.select(table.c.id).select_from(joined).where(here, restore_row.c.rule == rule, ~hangs)
+        return self._mark(name, "orphan", lost)
+
+    def _hangs(self, path: Branch, table: sa.Table) -> sa.ColumnElement[bool]:
+        """Whether the row above is in Moodle, or comes back."""
+        rows = restore_row.alias("above_row")
+        above = self.campaign.moodle[path.parent].alias("above")
+        known = sa.and_(rows.c.run == self.campaign.run, rows.c.table_name == path.parent, rows.c.id == above.c.id)
+        # A row of ours is judged by its state: Moodle's row of that id may be another one.
+        ours = sa.exists().where(known, rows.c.state.not_in(COMING)).correlate(above)
+        there = sa.exists().where(path.joins(table, above), ~ours).correlate(table)
+        conditions = [there]
+        if path.parent in self.names:
+            coming = self.held.table(path.parent).alias("coming")
+            of_ours = sa.and_(
+                rows.c.run == self.campaign.run, rows.c.table_name == path.parent, rows.c.id == coming.c.id,
+                rows.c.state.in_(COMING),
+            )  # fmt: skip
+            conditions.append(sa.exists().where(path.joins(table, coming), of_ours).correlate(table))
+        found = sa.or_(*conditions)
+        return sa.and_(in_areas(table, path.areas), found) if path.areas else found
+
+    def _mark(self, name: str, state: State, query: sa.Select[int], key: str = "") -> int:
+        """Give the rows that the query finds their state; the server may not read and update one table at once."""
+        ids = tuple(sorted(set(self.connection.execute(query).scalars())))
+        if ids:
+            marks, rows = self.marks, restore_row
+            self.connection.execute(sa.delete(marks))
+            self.connection.execute(sa.insert(marks), [{"id": id_} for id_ in ids])
+            here = sa.and_(rows.c.run == self.campaign.run, rows.c.table_name == name, rows.c.id == marks.c.id)
+            self.connection.execute(sa.update(rows).where(here).values(state=state))
+            if state != "there":
+                self.found.append(Conflict(name, state, key, ids))
+        return len(ids)
+
+
+def _temporary_ids(connection: sa.Connection, campaign: Campaign) -> sa.Table:
+    table = sa.Table(
+        "restore_marks", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), schema=campaign.state_schema
+    )
+    connection.execute(sa.text(f"DROP TEMPORARY TABLE IF EXISTS {quoted(table)}"))
+    connection.execute(
+        sa.text(f"CREATE TEMPORARY TABLE {quoted(table)} (id BIGINT NOT NULL PRIMARY KEY) ENGINE=InnoDB")
+    )
+    return table
+
+
+def _identical(one: sa.ColumnElement[object], other: sa.ColumnElement[object]) -> sa.ColumnElement[bool]:
+    """Equal byte for byte, NULL equal to NULL: a collation would take « é » for « e »."""
+    if isinstance(one.type, sa.Text):
+        one, other = sa.cast(one, sa.LargeBinary), sa.cast(other, sa.LargeBinary)
+    return one.is_not_distinct_from(other)
+
+
+def _unique_keys(connection: sa.Connection, campaign: Campaign) -> dict[str, list[tuple[str, ...]]]:
+    """Columns of each unique key but the primary one, by Moodle's table."""
+    query = sa.text(
+        "SELECT table_name, index_name, column_name FROM information_schema.statistics WHERE table_schema = :schema"
+        " AND non_unique = 0 AND index_name <> 'PRIMARY' ORDER BY table_name, index_name, seq_in_index"
+    )
+    columns: dict[tuple[str, str], list[str]] = {}
+    for table, index, column in connection.execute(query, {"schema": campaign.moodle.schema}):
+        columns.setdefault((table, index), []).append(column)
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for (table, _), key in columns.items():
+        found.setdefault(table, []).append(tuple(key))
+    return found

@@ -1,0 +1,143 @@
+"""The restore drill: spaces picked at random come out of the off-server backup, and every row is compared."""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from upath import UPath
+
+from transition import journal, preflight, storage
+from transition.backup.manifest import BackupSet, verified_sets
+from transition.backup.rows import exact
+from transition.backup.table import Content
+from transition.campaign import Campaign, now
+from transition.errors import TransitionError, refuse_all
+from transition.restore import scratch
+from transition.state import schema
+
+STAGE = "restore_drill"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One space of a drill. ``backup``: the set's name; ``fault``: a French sentence, '' when every row came back."""
+
+    code: str
+    courseid: int
+    backup: str
+    tables: int
+    rows: int
+    seconds: float
+    fault: str
+
+
+def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
+    """Restore ``number`` spaces of the year's backups, picked at random, into a schema that is dropped after.
+
+    Writes nothing in Moodle. Every row read from the schema is compared with what the manifest vouches for (counts and
+    digests); the proof is ``reports/restore_drill-<run>.json`` (codes, counts, no person) and the journal. Raises
+    :class:`TransitionError`, after the proof is written, if there is no backup or a space did not come back whole.
+    :param seed: the same seed picks the same spaces of the same backups.
+    """
+    refuse_all("Exercice de restauration :", list(preflight.other_site(campaign)))
+    schema.upgrade(campaign)
+    with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
+        held = _latest(campaign)
+        chosen = random.Random(seed).sample(sorted(held), min(number, len(held)))
+        trials = [_try(campaign, held[courseid], courseid) for courseid in chosen]
+        proof = _prove(campaign, seed, trials)
+        rows, failed = sum(trial.rows for trial in trials), [trial for trial in trials if trial.fault]
+        closing["rows_moved"] = rows
+        closing["detail"] = f"{len(trials) - len(failed)} espaces sur {len(trials)} restaurés à l'essai, {proof}"
+        refuse_all(
+            f"Ces espaces ne reviendraient pas entiers de leur sauvegarde, refaites-la (preuve : {proof}) :",
+            [f"{trial.code} : {trial.fault}" for trial in failed],
+        )
+    _log.info("%s", closing["detail"])
+    return str(closing["detail"])
+
+
+def latest_year(campaign: Campaign) -> int:
+    """The latest year, up to the campaign's, whose storage holds backups; the campaign's own if none does."""
+    root = UPath(campaign.platform.storage) / campaign.platform.name
+    years = {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.exists() else set()
+    held = [year for year in years if year <= campaign.year and (root / str(year) / "backup").exists()]
+    return max(held, default=campaign.year)
+
+
+def _latest(campaign: Campaign) -> dict[int, BackupSet]:
+    """The latest verified set of each space of the year."""
+    rejected: list[str] = []
+    held: dict[int, BackupSet] = {}
+    for backup in verified_sets(campaign, rejected):
+        for courseid, space in backup.manifest.spaces.items():
+            if space.rows:
+                held.setdefault(courseid, backup)
+    if not held:
+        refuse_all(
+            f"Aucune sauvegarde vérifiée de l'année {campaign.year} ({campaign.platform.label}) : lancez july_backup.",
+            rejected or ["le stockage n'en contient aucune"],
+        )
+    return held
+
+
+def _try(campaign: Campaign, backup: BackupSet, courseid: int) -> Trial:
+    space, begin, fault = backup.manifest.spaces[courseid], time.monotonic(), ""
+    names = [name for name, file in backup.manifest.tables.items() if courseid in file.spaces]
+    rows = 0
+    with scratch.temporary(campaign, "drill") as name:
+        try:
+            rows = scratch.load(campaign, backup, courseid, name)
+            fault = " ; ".join(_differences(campaign, backup, courseid, name))
+        except TransitionError as error:
+            fault = str(error)
+    trial = Trial(
+        space.code, courseid, backup.manifest.name, len(names), rows, round(time.monotonic() - begin, 3), fault
+    )
+    with campaign.engine.begin() as connection:
+        journal.record(
+            connection, campaign, STAGE, "unproven" if fault else "proven", courseid=courseid, rows_before=space.rows,
+            rows_after=rows, seconds=trial.seconds, detail=fault or f"sauvegarde {backup.manifest.name}",
+        )  # fmt: skip
+    return trial
+
+
+def _differences(campaign: Campaign, backup: BackupSet, courseid: int, schema_name: str) -> Iterator[str]:
+    """Tables whose rows, read again from the schema, are not those of the manifest."""
+    for name, file in backup.manifest.tables.items():
+        if courseid not in file.spaces:
+            continue
+        expected, content, rows = file.spaces[courseid], Content(), 0
+        table = campaign.moodle[name].to_metadata(sa.MetaData(), schema=schema_name)
+        columns = [exact(table.c[column.name]) for column in file.columns[1:]]
+        with (backup.folder / file.file).open("rb") as source, pq.ParquetFile(source) as parquet:
+            groups = range(expected.first_group, expected.first_group + expected.groups)
+            sizes = [parquet.metadata.row_group(group).num_rows for group in groups]
+        query = sa.select(*columns).order_by(table.c.id).execution_options(stream_results=True, max_row_buffer=1)
+        with campaign.engine.connect() as connection, connection.execute(query) as result:
+            for size in sizes:  # the digest is of the values column by column, one row group after another
+                part = result.fetchmany(size)
+                rows += len(part)
+                content.add(zip(*part, strict=True))
+            rows += len(result.fetchall())
+        if (rows, str(content)) != (expected.rows, expected.content):
+            yield f"table {name} : {rows} lignes relues sur {expected.rows}, ou d'autres valeurs"
+
+
+def _prove(campaign: Campaign, seed: int, trials: list[Trial]) -> str:
+    folder = storage.folder(campaign, "reports")
+    storage.make_private(folder)
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
+    proof = {
+        "platform": campaign.platform.name, "site": campaign.moodle.site, "year": campaign.year,
+        "run_id": campaign.run_id, "at": now().isoformat(), "seed": seed, "spaces": [asdict(trial) for trial in trials],
+    }  # fmt: skip
+    path = folder / f"{STAGE}-{stem}.json"
+    storage.write(path, json.dumps(proof, ensure_ascii=False, indent=1).encode())
+    return str(path)

@@ -1,0 +1,86 @@
+"""Rows of a course space outside Moodle: in the archive schema, or in a schema filled from a backup."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.keys import frozen_keys
+
+
+@dataclass(frozen=True)
+class Held:
+    """The rows of one space in a schema of Moodle's server: tables like Moodle's, a key table beside each."""
+
+    campaign: Campaign
+    schema: str
+    courseid: int
+    _tables: dict[str, sa.Table] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def table(self, name: str) -> sa.Table:
+        """The held rows of the Moodle table ``name``, in the columns that the schema has.
+
+        Raises :class:`TransitionError` when Moodle has lost the table or one of the columns since (an update).
+        """
+        if name not in self._tables:
+            self._tables[name] = self._table(name)
+        return self._tables[name]
+
+    def _table(self, name: str) -> sa.Table:
+        moodle = self.campaign.moodle
+        present = self._columns.get(f"{moodle.prefix}{name}", [])
+        lost = (
+            [column for column in present if column not in moodle[name].c] if name in moodle else [f"la table {name}"]
+        )
+        if lost:
+            raise TransitionError(
+                f"Moodle n'a plus {', '.join(lost)} ({moodle.prefix}{name}) : il a été mis à jour depuis la"
+                " réinitialisation ; restaurez dans le schéma d'essai, puis reprenez ces lignes à la main."
+            )
+        columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in moodle[name].c if c.name in present]
+        return sa.Table(f"{moodle.prefix}{name}", sa.MetaData(), *columns, schema=self.schema)
+
+    def keys(self, name: str) -> sa.Table:
+        """The key table of ``name``: run, rule, id, courseid."""
+        key = f"key_{name}"
+        if key not in self._tables:
+            self._tables[key] = frozen_keys(self.campaign, name).to_metadata(sa.MetaData(), schema=self.schema)
+        return self._tables[key]
+
+    def keys_follow(self, name: str) -> bool:
+        """Whether the key table of ``name`` is a view over the rows: a key goes with its row."""
+        return f"key_{name}" in self._views
+
+    def names(self) -> Iterator[str]:
+        """The tables that have a key table in the schema, whether the space has rows there or not."""
+        prefix = self.campaign.moodle.prefix
+        for table in sorted(self._columns):
+            name = table.removeprefix("key_")
+            if table.startswith("key_") and f"{prefix}{name}" in self._columns:
+                yield name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the schema is there, with a key table at least."""
+        return any(True for _ in self.names())
+
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        query = sa.text(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = :schema"
+            " ORDER BY table_name, ordinal_position"
+        )
+        found: dict[str, list[str]] = {}
+        with self.campaign.server.connect() as connection:
+            for table, column in connection.execute(query, {"schema": self.schema}):
+                found.setdefault(table, []).append(column)
+        return found
+
+    @cached_property
+    def _views(self) -> set[str]:
+        query = sa.text("SELECT table_name FROM information_schema.views WHERE table_schema = :schema")
+        with self.campaign.server.connect() as connection:
+            return set(connection.execute(query, {"schema": self.schema}).scalars())

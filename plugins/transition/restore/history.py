@@ -1,0 +1,118 @@
+"""Which space a code names, and what the campaign's runs did to it."""
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from transition.apogee.codes import compare_key
+from transition.backup.manifest import BackupSet, verified_sets
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.state import tables
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A run that was let loose on the space. ``frozen_at``: UTC."""
+
+    run: int
+    run_id: str
+    frozen_at: datetime
+
+
+@dataclass(frozen=True)
+class Space:
+    """A space that the campaign of the year reset.
+
+    ``in_moodle``: nobody has deleted it since. ``resets``: those since it last came back, oldest first.
+    """
+
+    courseid: int
+    code: str
+    in_moodle: bool
+    resets: Sequence[Reset]
+
+
+def find_space(campaign: Campaign, code: str) -> Space:
+    """The space of that code that this year's campaign reset.
+
+    Found by the code that the space had then, or has now. Raises :class:`TransitionError` for an unknown code, with the
+    nearest ones, for a space that was not reset, and for a code that two such spaces carry.
+    """
+    course, decision, run = campaign.moodle["course"], tables.decision, tables.run
+    with campaign.engine.connect() as connection:
+        codes = dict(connection.execute(sa.select(course.c.id, course.c.idnumber).where(course.c.id != 1)).all())
+        then = (
+            sa.select(decision.c.courseid, decision.c.code, run.c.number, run.c.run_id, run.c.frozen_at)
+            .join(run, run.c.number == decision.c.run)
+            .where(run.c.year == campaign.year, run.c.frozen_at.is_not(None), sa.not_(run.c.dry_run))
+            .where(decision.c.in_scope == sa.true())
+            .order_by(run.c.number)
+        )
+        of_now = {courseid for courseid, now in codes.items() if now == code}
+        found = connection.execute(then.where(sa.or_(decision.c.code == code, decision.c.courseid.in_(of_now)))).all()
+        spaces = {courseid for courseid, *_ in found}
+        if len(spaces) != 1:
+            raise TransitionError(_refusal(campaign, code, set(codes.values()), bool(of_now), spaces))
+        courseid = spaces.pop()
+        resets = [Reset(number, run_id, frozen_at) for _, _, number, run_id, frozen_at in found]
+        since = _came_back(connection, campaign, courseid, resets[-1].run)
+    return Space(courseid, code, courseid in codes, [reset for reset in resets if reset.run > since])
+
+
+def backup_sets(campaign: Campaign, space: Space) -> list[tuple[Reset, BackupSet]]:
+    """For each reset of the space, the verified backup that it was preceded by, latest first.
+
+    A set made after the freeze holds what the new year did: never taken. Raises :class:`TransitionError` without any.
+    """
+    rejected: list[str] = []
+    wanted = {reset.run: reset for reset in space.resets}
+    found: dict[int, tuple[Reset, BackupSet]] = {}
+    for backup in verified_sets(campaign, rejected):
+        if space.courseid in backup.manifest.spaces:
+            for number, reset in wanted.items():
+                if number not in found and backup.manifest.created_at <= reset.frozen_at:
+                    found[number] = (reset, backup)
+        if len(found) == len(wanted):
+            break
+    if not found:
+        raise TransitionError(
+            f"Aucune sauvegarde vérifiée de l'espace {space.code} d'avant sa réinitialisation dans le stockage de"
+            f" {campaign.platform.label}, année {campaign.year} : rebranchez le stockage, puis relancez."
+            + "".join(f"\n  - {reason}" for reason in rejected)
+        )
+    return [found[number] for number in sorted(found, reverse=True)]
+
+
+def _came_back(connection: sa.Connection, campaign: Campaign, courseid: int, last: int) -> int:
+    """The last run that brought the whole space back before its last reset; 0: none did."""
+    entry = tables.journal.c
+    query = sa.select(sa.func.max(entry.run)).where(
+        entry.year == campaign.year, entry.courseid == courseid, entry.stage == "restore",
+        entry.action == "whole", entry.run < last,
+    )  # fmt: skip
+    return int(connection.execute(query).scalar() or 0)
+
+
+def _refusal(campaign: Campaign, code: str, codes: Collection[str], known: bool, spaces: Collection[int]) -> str:
+    where = f"{campaign.platform.label}, année {campaign.year}"
+    if spaces:
+        return (
+            f"Le code {code} est celui de {len(spaces)} espaces réinitialisés ({where}, cours"
+            f" {', '.join(map(str, sorted(spaces)))}) : donnez à chacun un numéro d'identification distinct dans"
+            " Moodle, puis relancez."
+        )
+    if known:
+        return f"L'espace {code} n'a pas été réinitialisé ({where}) : rien à restaurer, vérifiez l'année."
+    near = nearest(code, codes)
+    hint = f" ; les plus proches : {', '.join(near)}" if near else ""
+    return f"Aucun espace ne porte le code {code}{hint} ({campaign.platform.label}) : corrigez le code, puis relancez."
+
+
+def nearest(code: str, codes: Collection[str]) -> list[str]:
+    """Up to five known codes that look like this one, best first."""
+    by_key: dict[str, str] = {compare_key(known): known for known in sorted(codes) if known}
+    return [by_key[key] for key in difflib.get_close_matches(compare_key(code), by_key, n=5, cutoff=0.6)]

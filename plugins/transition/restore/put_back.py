@@ -1,0 +1,151 @@
+"""The way back of a move: rows go from where they are held into Moodle, chunk by chunk."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition import journal
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.moodle.database import quoted
+from transition.moodle.revisions import raise_revisions
+from transition.move import CHUNK
+from transition.restore.conflicts import COMING
+from transition.restore.held import Held
+from transition.restore.tables import restore_row
+from transition.state import tables
+
+STAGE = "restore"
+
+
+def pick_rows(connection: sa.Connection, held: Held, enrolments: bool) -> list[str]:
+    """Write the space's held rows into ``restore_row``, all to come ``back``; returns the tables that have some.
+
+    A key whose row is not held was never moved, or is back already: it does not count.
+    """
+    rows, campaign = restore_row, held.campaign
+    connection.execute(sa.delete(rows))  # what an earlier attempt or run left; one restore at a time holds the lock
+    for name in _concerned(connection, held, enrolments):
+        keys, table = held.keys(name), held.table(name)
+        chosen = (
+            sa.select(
+                sa.literal(campaign.run), sa.literal(name), keys.c.id, sa.func.min(keys.c.rule), sa.literal("back")
+            )
+            .select_from(keys.join(table, table.c.id == keys.c.id))
+            .where(*_of_space(keys, held, enrolments))
+            .group_by(keys.c.id)
+            .prefix_with("STRAIGHT_JOIN")
+        )
+        connection.execute(sa.insert(rows).from_select(["run", "table_name", "id", "rule", "state"], chosen))
+    found = sa.select(rows.c.table_name).where(rows.c.run == campaign.run).distinct().order_by(rows.c.table_name)
+    return list(connection.execute(found).scalars())
+
+
+def _concerned(connection: sa.Connection, held: Held, enrolments: bool) -> list[str]:
+    """The tables in which the space has keys."""
+    probes = [
+        sa.select(sa.literal(name)).where(sa.exists().where(*_of_space(held.keys(name), held, enrolments)))
+        for name in held.names()
+    ]
+    return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
+
+
+def _of_space(keys: sa.Table, held: Held, enrolments: bool) -> list[sa.ColumnElement[bool]]:
+    mine = [keys.c.courseid == held.courseid]
+    return mine if enrolments else [*mine, keys.c.rule != "enrolment"]
+
+
+def put_back(held: Held, names: Iterable[str]) -> int:
+    """Move back every row whose state lets it; returns the number of rows that Moodle did not have.
+
+    One transaction for some thousand rows, of one table or of many, inserts them into Moodle, deletes them and their
+    keys from where they were held, and journals it: a kill at any point loses nothing and repeats nothing. The archive
+    keeps no copy (a later reset moves the rows there again); the off-server backup does. The same transaction raises
+    the revision of the space's cache, so that Moodle rebuilds it.
+    """
+    campaign, total = held.campaign, 0
+    todo, last = deque(names), 0
+    while todo:
+        with campaign.engine.begin() as connection:
+            done: list[dict[str, Any]] = []
+            room = CHUNK
+            while todo and room:
+                ids, inserted = _put_rows(connection, held, todo[0], (last, room))
+                if inserted:
+                    done.append({"table_name": todo[0], "rows_moved": inserted})
+                last, room = (ids[-1] if ids else last), room - len(ids)
+                if room:  # fewer than asked for: the table is done
+                    todo.popleft()
+                    last = 0
+            _record(connection, held, done)
+        total += sum(entry["rows_moved"] for entry in done)
+    return total
+
+
+def _put_rows(connection: sa.Connection, held: Held, name: str, bounds: tuple[int, int]) -> tuple[Sequence[int], int]:
+    """Put some rows of a table back; returns their ids and how many were inserted.
+
+    :param bounds: the id after which to begin, the number of rows to take.
+    """
+    campaign, rows = held.campaign, restore_row
+    target, source = campaign.moodle[name], held.table(name)
+    # The held rows are locked: an orphan of a killed restore and its successor never put one back twice.
+    due = (
+        sa.select(rows.c.id, rows.c.state)
+        .select_from(rows.join(source, source.c.id == rows.c.id))
+        .where(rows.c.run == campaign.run, rows.c.table_name == name, rows.c.id > bounds[0])
+        .where(rows.c.state.in_(COMING))
+        .order_by(rows.c.id)
+        .limit(bounds[1])
+        .prefix_with("STRAIGHT_JOIN")
+        .with_for_update()
+    )
+    found = connection.execute(due).all()
+    if not found:
+        return [], 0
+    ids, missing = [row.id for row in found], sum(row.state == "back" for row in found)
+    chunk = sa.and_(rows.c.run == campaign.run, rows.c.table_name == name, rows.c.id.between(ids[0], ids[-1]))
+    new = (
+        sa.select(*source.c)
+        .select_from(rows.join(source, source.c.id == rows.c.id))
+        .where(chunk, rows.c.state == "back")
+        .prefix_with("STRAIGHT_JOIN")
+    )
+    inserted = 0
+    if missing:
+        inserted = connection.execute(sa.insert(target).from_select([c.name for c in source.c], new)).rowcount
+    bound = {"run": campaign.run, "name": name, "first": ids[0], "last": ids[-1]}
+    deleted = connection.execute(_delete(campaign, source), bound).rowcount
+    if not held.keys_follow(name):
+        # The keys of every run that froze these rows; by the course, for their index.
+        of_space = {**bound, "courseid": held.courseid}
+        connection.execute(_delete(campaign, held.keys(name), " AND t.courseid = :courseid"), of_space)
+    if (inserted, deleted) != (missing, len(ids)):
+        raise TransitionError(
+            f"{target.name} : {missing} lignes à remettre jusqu'à l'identifiant {ids[-1]}, {inserted} remises ;"
+            f" {len(ids)} à retirer de {source.schema}, {deleted} retirées ; ce lot est annulé. Quelqu'un modifie la"
+            " base pendant la restauration : mettez Moodle en maintenance, puis relancez-la."
+        )
+    return ids, inserted
+
+
+def _delete(campaign: Campaign, table: sa.Table, more: str = "") -> sa.TextClause:
+    return sa.text(
+        f"DELETE t FROM {campaign.state_name('restore_row')} r STRAIGHT_JOIN {quoted(table)} t ON t.id = r.id"
+        " WHERE r.run = :run AND r.table_name = :name AND r.id BETWEEN :first AND :last"
+        f" AND r.state IN ('back', 'there'){more}"
+    )
+
+
+def _record(connection: sa.Connection, held: Held, done: list[dict[str, Any]]) -> None:
+    if done:
+        raise_revisions(connection, held.campaign.moodle, [held.courseid])
+        shared = {
+            **journal.heading(held.campaign, STAGE, "restored"),
+            "rule": "",
+            "detail": "",
+            "courseid": held.courseid,
+        }
+        connection.execute(sa.insert(tables.journal), [{**shared, **entry} for entry in done])

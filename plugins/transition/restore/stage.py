@@ -1,0 +1,210 @@
+"""Restore a space that was reset: by its code, exactly as it was."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from transition import contents, journal, preflight
+from transition.campaign import Campaign
+from transition.errors import TransitionError, refuse_all
+from transition.restore import scratch
+from transition.restore.conflicts import COMING, find_conflicts
+from transition.restore.enrolments import put_enrolments_back
+from transition.restore.from_backup import hold, without_path
+from transition.restore.held import Held
+from transition.restore.history import Space, backup_sets, find_space
+from transition.restore.names import name_conflicts, put_name_back
+from transition.restore.part import find_activity, find_student, keep_part, person
+from transition.restore.put_back import STAGE, pick_rows, put_back
+from transition.restore.tables import restore_row
+from transition.state import schema, tables
+
+_HASHES = 1_000  # contents at a time
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to restore.
+
+    :param code: Apogée code of the space. :param name: give an ``ex_`` space its name and category back as well.
+    :param enrolments: bring last year's enrolments and roles back as well; those of the new year stay.
+    :param activity: id or name of a course module: that activity only. :param student: user name: that person's traces.
+    :param conflicts: when rows cannot come back: ``stop`` before anything is written, or ``skip`` those rows and what
+        hangs from them. ``scratch``: in any case, write to a schema of its own and not to Moodle.
+    """
+
+    code: str
+    name: bool = False
+    enrolments: bool = False
+    conflicts: Literal["stop", "skip", "scratch"] = "stop"
+    activity: str = ""
+    student: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole space is asked for."""
+        return not (self.activity or self.student)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A request, the space it names, its rows out of Moodle. ``lost``: rows by table that have nothing to hang from."""
+
+    campaign: Campaign
+    request: Request
+    space: Space
+    held: Held
+    lost: dict[str, int]
+
+
+def restore(campaign: Campaign, request: Request) -> str:
+    """Put a reset space back, from the archive schema while it exists, else from the off-server backup.
+
+    Everything that stands in the way is listed before anything is written in Moodle. Safe to run again after a kill at
+    any point; twice changes nothing. Returns what was done, a French sentence. Raises :class:`TransitionError` for a
+    code that is unknown or was not reset, another site's database, a campaign under way, conflicts (``stop``).
+    """
+    refuse_all(f"Restauration de {request.code} :", list(preflight.other_site(campaign)))
+    schema.upgrade(campaign)
+    # Before this lock is taken: another restore that holds it is one of those writers.
+    refuse_all(f"Restauration de {request.code} :", [*preflight.other_writers(campaign), *_under_way(campaign)])
+    with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
+        space = find_space(campaign, request.code)
+        if not space.in_moodle and request.conflicts != "scratch":
+            raise TransitionError(
+                f"L'espace {request.code} a été supprimé de Moodle : restaurez-le dans un schéma d'essai (conflits :"
+                " scratch)."
+            )
+        with _held(campaign, space) as (held, lost):
+            closing["detail"] = _restore(_Work(campaign, request, space, held, lost))
+    _log.info("%s", closing["detail"])
+    return str(closing["detail"])
+
+
+def _under_way(campaign: Campaign) -> Iterator[str]:
+    """A campaign between two of its writing tasks holds no lock: it has not put Moodle's maintenance mode back."""
+    run, closed = tables.run, tables.maintenance
+    query = sa.select(run.c.run_id).join(closed, closed.c.run == run.c.number).where(closed.c.reopened_at.is_(None))
+    with campaign.engine.connect() as connection:
+        for run_id in connection.execute(query).scalars():
+            yield (
+                f"l'exécution {run_id} tient Moodle en maintenance : attendez sa fin ou, si elle est arrêtée, relancez"
+                " sa tâche maintenance_off"
+            )
+
+
+@contextmanager
+def _held(campaign: Campaign, space: Space) -> Iterator[tuple[Held, dict[str, int]]]:
+    """Where the space's rows are, and how many of a backup's rows, by table, have nothing left to hang from."""
+    archive = Held(campaign, campaign.archive_schema, space.courseid)
+    if archive.exists:
+        yield archive, {}
+        return
+    sets = backup_sets(campaign, space)
+    _log.info(
+        "Le schéma d'archive %s n'existe plus : l'espace %s vient de la sauvegarde %s.",
+        campaign.archive_schema, space.code, ", ".join(backup.manifest.name for _, backup in sets),
+    )  # fmt: skip
+    with scratch.temporary(campaign, "staging") as name:
+        held = hold(campaign, space.courseid, sets, name)
+        yield held, without_path(campaign, held, [reset for reset, _ in sets])
+
+
+def _restore(work: _Work) -> str:
+    campaign, request, held = work.campaign, work.request, work.held
+    with campaign.engine.begin() as connection:
+        names = pick_rows(connection, held, request.enrolments)
+        if request.activity:
+            activity = find_activity(connection, campaign, held.courseid, request.activity)
+            names = keep_part(connection, held, names, activity.own, activity)
+        if request.student:
+            names = keep_part(connection, held, names, person(find_student(connection, campaign, request.student)))
+    if request.conflicts == "scratch":
+        target = scratch.create(campaign, "scratch")
+        rows = scratch.copy_picked(held, names, target)
+        return f"{request.code} : {rows} lignes copiées dans le schéma {target} ; rien n'a changé dans Moodle."
+    with campaign.engine.begin() as connection:
+        conflicts = find_conflicts(connection, held, names)
+        of_name = name_conflicts(connection, campaign, held.courseid) if request.name else []
+    findings = [*map(str, conflicts), *(f"{name} : {rows} lignes, {_GONE}" for name, rows in work.lost.items())]
+    if request.conflicts == "stop":
+        refuse_all(_STOPPED.format(code=request.code), findings + of_name)
+    for finding in findings + of_name:
+        _log.warning("Laissé de côté : %s", finding)
+    done = _write(work, names, with_name=request.name and not of_name)
+    left = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
+    return f"{done} {left} lignes laissées de côté." if left else done
+
+
+_GONE = "l'activité dont elles dépendent a été supprimée"
+_STOPPED = (
+    "Rien n'a été écrit : l'espace {code} a changé depuis sa réinitialisation. Réglez ces points dans Moodle, ou"
+    " relancez en les laissant de côté (conflits : skip), ou dans un schéma d'essai (conflits : scratch) :"
+)
+
+
+def _write(work: _Work, names: Sequence[str], with_name: bool) -> str:
+    campaign, request, space = work.campaign, work.request, work.space
+    campaign.take_fence()  # a run that has not ended yet starts again from its preflight: its plan is not true any more
+    _put_contents_back(work, names)
+    rows = put_back(work.held, names)
+    renamed = with_name and put_name_back(campaign, space.courseid)
+    reverted = _revert_enrolments(campaign, space) if request.enrolments and request.whole else 0
+    if request.whole:
+        _declare_back(campaign, space, rows)
+    if not (rows or renamed or reverted):
+        return f"{request.code} : déjà restauré, rien n'a changé."
+    parts = [
+        f"{rows} lignes remises dans Moodle",
+        "nom et catégorie rendus" if renamed else "",
+        f"{reverted} inscriptions rendues à leur état" if reverted else "",
+    ]
+    return (
+        f"{request.code} : {', '.join(part for part in parts if part)}. Purgez maintenant les caches de Moodle"
+        " (admin/cli/purge_caches.php)."
+    )
+
+
+def _declare_back(campaign: Campaign, space: Space, rows: int) -> None:
+    """From now on a run of the year may reset the space again. Of a space that is back in part only, it must not:
+    what its new students have done would go too."""
+    reset = tables.space_reset
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(reset).where(reset.c.year == campaign.year, reset.c.courseid == space.courseid))
+        journal.record(connection, campaign, STAGE, "whole", courseid=space.courseid, rows_moved=rows)
+
+
+def _revert_enrolments(campaign: Campaign, space: Space) -> int:
+    """Of several resets, the first one found the enrolments as nobody had changed them. Without a backup, they stay."""
+    try:
+        reset, backup = backup_sets(campaign, space)[-1]
+    except TransitionError as error:
+        _log.warning("Les inscriptions des redoublants restent celles de la nouvelle année. %s", error)
+        return 0
+    return put_enrolments_back(campaign, space.courseid, reset, backup)
+
+
+def _put_contents_back(work: _Work, names: Sequence[str]) -> None:
+    """The contents of the files first: a row of ``files`` never shows without its content."""
+    if "files" not in names:
+        return
+    campaign, rows, files, content = work.campaign, restore_row, work.held.table("files"), tables.content
+    query = (
+        sa.select(files.c.contenthash)
+        .select_from(rows.join(files, files.c.id == rows.c.id))
+        .where(rows.c.run == campaign.run, rows.c.table_name == "files", rows.c.state.in_(COMING))
+        .distinct()
+    )
+    with campaign.engine.connect() as connection:
+        hashes = list(connection.execute(query).scalars())
+    for start in range(0, len(hashes), _HASHES):
+        part = hashes[start : start + _HASHES]
+        contents.put_back(campaign, part)
+        with campaign.engine.begin() as connection:
+            listed = sa.and_(content.c.year == campaign.year, content.c.contenthash.in_(part))
+            connection.execute(sa.delete(content).where(listed))

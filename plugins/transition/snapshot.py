@@ -1,0 +1,127 @@
+"""What must not change: checksums of the rows that stay, taken at the freeze, compared when verifying."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.checksum import rows_checksum
+from transition.keys import frozen_keys
+from transition.state import tables
+
+# Tables that Moodle writes by itself, without anybody working in a course: their rows are no teacher's work.
+LIVE = frozenset({
+    "adminpresets_app", "analytics_predictions", "cache_filters", "cache_flags", "config", "config_log",
+    "config_plugins", "external_tokens", "lock_db", "logstore_standard_log", "log_queries",
+    "message_email_messages", "message_popup", "message_popup_notifications", "notifications",
+    "search_index_requests", "sessions", "stats_daily", "stats_monthly", "stats_user_daily",
+    "stats_user_monthly", "stats_user_weekly", "stats_weekly", "task_adhoc", "task_log", "task_scheduled",
+    "upgrade_log", "user", "user_devices", "user_lastaccess", "user_preferences", "user_private_key",
+})  # fmt: skip
+
+# What enrolment and ex_ renaming may change: in every row, and in the rows of the spaces in scope.
+_ANYWHERE = {"course": {"sortorder"}, "course_categories": {"sortorder", "coursecount", "timemodified"}}
+_IN_SCOPE = {
+    "course": {"fullname", "shortname", "idnumber", "category", "sortorder", "timemodified", "cacherev"},
+    "context": {"path", "depth"},
+    "user_enrolments": {"status", "timestart", "timeend", "modifierid", "timemodified"},
+}
+# Tables that the campaign adds rows to.
+GROWING = frozenset(
+    {"enrol", "user_enrolments", "role_assignments", "cohort", "cohort_members", "course_categories", "context"}
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a table, and the columns of theirs that may change."""
+
+    name: str  # of the part: the table's, « /scope » added for the rows of the spaces in scope
+    table: str
+    where: sa.ColumnElement[bool]
+    without: frozenset[str]
+
+
+def take(campaign: Campaign) -> None:
+    """Store the checksum of every part's kept rows: those without a frozen key of this run."""
+    rows = []
+    with campaign.engine.connect() as connection:
+        keyed = _keyed_tables(campaign, connection)
+        for part in _parts(campaign):
+            table = campaign.moodle[part.table]
+            max_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+            count, checksum = _measure(connection, campaign, part, max_id, part.table in keyed)
+            rows.append(
+                {"run": campaign.run, "table_name": part.name, "max_id": max_id, "rows": count, "checksum": checksum}
+            )
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(tables.snapshot).where(tables.snapshot.c.run == campaign.run))
+        connection.execute(sa.insert(tables.snapshot), rows)
+
+
+def differences(campaign: Campaign) -> list[str]:
+    """One French sentence for each part whose kept rows changed, or that got rows it should not have."""
+    stored = tables.snapshot
+    found = []
+    with campaign.engine.connect() as connection:
+        query = sa.select(stored.c.table_name, stored.c.max_id, stored.c.rows, stored.c.checksum)
+        before = {name: rest for name, *rest in connection.execute(query.where(stored.c.run == campaign.run))}
+        for part in _parts(campaign):
+            max_id, rows, checksum = before[part.name]
+            count, now = _measure(connection, campaign, part, max_id, keyed=False)
+            if count != rows:
+                found.append(f"table {part.name} : {rows} lignes devaient rester, il y en a {count}")
+            elif now != checksum:
+                found.append(
+                    f"table {part.name} : une ligne au moins a changé parmi les {rows} qui devaient rester intactes"
+                )
+            if part.name == part.table and part.table not in GROWING:
+                table = campaign.moodle[part.table]
+                new = connection.execute(sa.select(sa.func.count()).where(table.c.id > max_id)).scalar_one()
+                if new:
+                    found.append(f"table {part.name} : {new} lignes ajoutées pendant la campagne")
+    return found
+
+
+def _measure(connection: sa.Connection, campaign: Campaign, part: Part, max_id: int, keyed: bool) -> tuple[int, str]:
+    table = campaign.moodle[part.table]
+    query = sa.select(sa.func.count(), rows_checksum(table, part.without)).where(table.c.id <= max_id, part.where)
+    if keyed:
+        keys = frozen_keys(campaign, part.table)
+        gone = sa.exists().where(keys.c.run == campaign.run, keys.c.id == table.c.id)
+        query = query.where(~gone)
+    count, checksum = connection.execute(query).one()
+    return count, str(checksum or 0)
+
+
+def _parts(campaign: Campaign) -> Iterator[Part]:
+    for name, table in campaign.moodle.tables.items():
+        if name in LIVE or "id" not in table.c:
+            continue
+        anywhere = frozenset(_ANYWHERE.get(name, ()))
+        if name not in _IN_SCOPE:
+            yield Part(name, name, sa.true(), anywhere)
+            continue
+        inside = _inside(campaign, name, table)
+        yield Part(name, name, ~inside, anywhere)
+        yield Part(f"{name}/scope", name, inside, frozenset(_IN_SCOPE[name]))
+
+
+def _inside(campaign: Campaign, name: str, table: sa.Table) -> sa.ColumnElement[bool]:
+    """Rows of the spaces in scope of the run."""
+    decision, space = tables.decision, tables.space_context
+    courses = sa.select(decision.c.courseid).where(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
+    if name == "course":
+        return table.c.id.in_(courses)
+    if name == "context":
+        return table.c.id.in_(
+            sa.select(space.c.contextid).where(space.c.run == campaign.run, space.c.courseid.in_(courses))
+        )
+    enrol = campaign.moodle["enrol"]
+    return table.c.enrolid.in_(sa.select(enrol.c.id).where(enrol.c.courseid.in_(courses)))
+
+
+def _keyed_tables(campaign: Campaign, connection: sa.Connection) -> set[str]:
+    progress = tables.progress.c
+    return set(connection.execute(sa.select(progress.table_name).where(progress.run == campaign.run)).scalars())

@@ -1,0 +1,331 @@
+"""The way of a table almost all of whose rows go: what stays is copied, and the two tables change places.
+
+Moodle's table becomes the archive's, by one atomic RENAME: the time depends on what stays, not on what goes.
+The archive then also holds a copy of the rows that stayed; the keys (:mod:`transition.keys`) tell them apart.
+
+A swap goes through the states of ``state.way``: '' → ``begun`` (what stays is being copied) → ``ready`` (copied and
+checked, the RENAME is next) → ``done``. Moodle has its own table until the RENAME, and the new one after it. Killed
+before the RENAME, a swap starts anew: Moodle may have been open meanwhile, and what was copied may be out of date.
+"""
+
+import re
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from transition import journal
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.key_views import is_view, point, spaces_column, spaces_table
+from transition.keys import count_keys, frozen_keys
+from transition.moodle.database import quoted
+from transition.state import tables
+
+COPY = 20_000  # kept rows a transaction
+_ROUNDS = 10  # of catching up with a Moodle that still writes
+_PATIENCE = 6 * 3600
+_SPARE = 1.5  # free space asked for, in sizes of what is copied
+
+
+def swap_table(campaign: Campaign, name: str) -> None:
+    """Swap a table into the archive; does nothing twice, and goes on after a kill at any point.
+
+    Journals what was moved of each space for every rule of the table. Raises :class:`TransitionError`, with Moodle's
+    table in its place, if Moodle is not in maintenance mode, the disk is too full, or the counts do not agree.
+    """
+    # Another rule of the table may be swapping it: its work is this one's too.
+    with campaign.lock(f"swap:{name}", seconds=_PATIENCE):
+        _Swap(campaign, name).run()
+
+
+def settle_swaps(campaign: Campaign) -> None:
+    """End what stopped runs of the year left of their swaps: those past the RENAME are finished, the others dropped."""
+    way, run = tables.way.c, tables.run.c
+    query = (
+        sa.select(way.run, way.table_name)
+        .join(tables.run, run.number == way.run)
+        .where(run.year == campaign.year, way.run != campaign.run, way.state.in_(("begun", "ready")))
+    )
+    with campaign.engine.connect() as connection:
+        left = list(connection.execute(query).all())
+    for number, name in left:
+        with campaign.lock(f"swap:{name}"):
+            _Swap(campaign, name, number).settle()
+
+
+class _Swap:
+    """A swap of one table by one run (the campaign's, unless ``number`` names an earlier one)."""
+
+    def __init__(self, campaign: Campaign, name: str, number: int | None = None) -> None:
+        self.campaign, self.name, self.number = campaign, name, number or campaign.run
+        self.source, self.keys = campaign.moodle[name], frozen_keys(campaign, name)
+        schema = campaign.archive_schema
+        self.archive = sa.Table(self.source.name, sa.MetaData(), *_columns(self.source), schema=schema)
+        self.new = sa.Table(f"swap_{self.source.name}", sa.MetaData(), *_columns(self.source), schema=schema)
+        self.kept = sa.Table(
+            f"kept_{name}", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), schema=schema
+        )
+        self.mine = sa.and_(tables.way.c.run == self.number, tables.way.c.table_name == name)
+
+    def run(self) -> None:
+        state = self._load().state
+        if state != "done":
+            if state != "ready" or self._exists(self.new):
+                self._check_maintenance()
+                self._begin()
+                self._copy()
+                self._check()
+                self._rename()
+            self._finish()
+        with self.campaign.engine.connect() as connection:
+            self._drop(connection, self.kept)
+
+    def settle(self) -> None:
+        if self._load().state == "ready" and not self._exists(self.new):
+            self.run()
+            return
+        with self.campaign.engine.connect() as connection:
+            self._drop(connection, self.new, self.kept)
+            if is_view(connection, self.keys):
+                connection.execute(sa.text(f"DROP VIEW {quoted(self.keys)}"))
+            self._set(connection, state="dropped")
+            connection.commit()
+
+    def _check_maintenance(self) -> None:
+        row = tables.maintenance.c
+        with self.campaign.engine.connect() as connection:
+            query = sa.select(row.run).where(row.run == self.number, row.reopened_at.is_(None))
+            if connection.execute(query).first() is None:
+                raise TransitionError(
+                    f"La table {self.source.name} s'échange d'un coup, et Moodle n'est pas en maintenance : relancez la"
+                    " tâche approval.maintenance_on, puis celle-ci."
+                )
+
+    def _begin(self) -> None:
+        """Make the list of what stays and an empty table like Moodle's."""
+        with self.campaign.engine.connect() as connection:
+            self._set(connection, state="begun")
+            connection.commit()
+            self._drop(connection, self.new, self.kept)
+            if self._exists(self.archive):  # made by an earlier run that moved nothing
+                if connection.execute(sa.select(self.archive.c.id).limit(1)).first():
+                    raise TransitionError(
+                        f"La table d'archive {self.archive.schema}.{self.archive.name} a déjà des lignes : elles ne"
+                        " peuvent pas être remplacées ; relancez une exécution, qui déplacera par lots."
+                    )
+                self._drop(connection, self.archive)
+            connection.execute(sa.text(f"CREATE TABLE {quoted(self.kept)} (id BIGINT NOT NULL PRIMARY KEY)"))
+            max_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.source.c.id), 0))).scalar_one()
+            connection.commit()
+            self._list_kept(connection, max_id)
+            self._check_disk(connection)
+            connection.execute(sa.text(f"CREATE TABLE {quoted(self.new)} LIKE {quoted(self.source)}"))
+            self._same_options(connection)
+            self._set(connection, max_id=max_id)
+            connection.commit()
+
+    def _list_kept(self, connection: sa.Connection, max_id: int) -> None:
+        """The ids that stay: by the courses that stay, where courses say it all; else whatever has no key."""
+        id_ = self.source.c.id
+        if not self._by_spaces(connection):
+            gone = sa.and_(self.keys.c.run == self.number, self.keys.c.id == id_)
+            ids = (
+                sa.select(id_)
+                .select_from(self.source.outerjoin(self.keys, gone))
+                .where(self.keys.c.id.is_(None), id_ <= max_id)
+            )
+            connection.execute(sa.insert(self.kept).from_select(["id"], ids))
+            connection.commit()
+            return
+        spaces = spaces_table(self.campaign)
+        column = self.source.c[spaces_column(connection, self.campaign, self.name)]
+        mine = sa.and_(spaces.c.run == self.number, spaces.c.table_name == self.name)
+        going = set(connection.execute(sa.select(spaces.c.courseid).where(mine)).scalars())
+        frozen = connection.execute(sa.select(sa.func.max(spaces.c.max_id)).where(mine)).scalar_one()
+        for course in connection.execute(sa.select(column).distinct()).scalars().all():
+            # What Moodle wrote in a space after the freeze is not of last year: it stays.
+            late = [id_ > frozen] if course in going else []
+            ids = sa.select(id_).where(column.is_(None) if course is None else column == course, id_ <= max_id, *late)
+            connection.execute(sa.insert(self.kept).from_select(["id"], ids))
+            connection.commit()
+
+    def _copy(self) -> None:
+        """Copy what stays, in the order of the primary key; then what Moodle wrote meanwhile."""
+        last, known = 0, self._load().max_id
+        for _ in range(_ROUNDS):
+            while upper := self._copy_chunk(last):
+                last = upper
+            with self.campaign.engine.begin() as connection:
+                end = connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.source.c.id), 0))).scalar_one()
+                if end <= known:
+                    return
+                late = sa.select(self.source.c.id).where(self.source.c.id > known, self.source.c.id <= end)
+                connection.execute(sa.insert(self.kept).from_select(["id"], late))
+                self._set(connection, max_id=end)
+                known = end
+        raise TransitionError(
+            f"Moodle écrit sans cesse dans {self.source.name} malgré la maintenance : arrêtez son cron et ses"
+            " serveurs, puis relancez cette tâche."
+        )
+
+    def _copy_chunk(self, last: int) -> int:
+        """Copy the kept rows after an id, in one transaction; returns the last id copied, 0 if there was none."""
+        kept, source = self.kept, self.source
+        with self.campaign.engine.begin() as connection:
+            ids = sa.select(kept.c.id).where(kept.c.id > last).order_by(kept.c.id).limit(COPY).subquery()
+            upper = connection.execute(sa.select(sa.func.max(ids.c.id))).scalar()
+            if upper is None:
+                return 0
+            rows = (
+                sa.select(*source.c)
+                .select_from(kept.join(source, source.c.id == kept.c.id))
+                .where(kept.c.id > last, kept.c.id <= upper)
+                .order_by(kept.c.id)
+                .prefix_with("STRAIGHT_JOIN")
+            )
+            connection.execute(sa.insert(self.new).from_select([c.name for c in source.c], rows))
+        return int(upper)
+
+    def _check(self) -> None:
+        """Rows listed = copied; rows that go = planned = all the others; then the next id, and the state."""
+        with self.campaign.engine.connect() as connection:
+            listed, copied = (
+                connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in (self.kept, self.new)
+            )
+            planned, going = self._planned(connection), count_keys(connection, self.keys, self.number)
+            there = listed + sum(going.values())
+            if not self._by_spaces(connection):  # the keys of a view are the rows themselves
+                id_, last = self.source.c.id, self._load().max_id
+                there = connection.execute(sa.select(sa.func.count(id_)).where(id_ <= last)).scalar_one()
+            if listed != copied or going != planned or there != listed + sum(going.values()):
+                raise TransitionError(
+                    f"{self.source.name} : {listed} lignes à garder, {copied} copiées ; {sum(planned.values())} à"
+                    f" déplacer, {sum(going.values())} clés, {there} lignes en tout. Rien n'a changé dans Moodle ;"
+                    " fermez-le, puis lancez une nouvelle exécution."
+                )
+            text = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(self.source)}")).one()[1]
+            if found := re.search(r"\bAUTO_INCREMENT=(\d+)", text.rpartition("\n)")[2]):
+                connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} AUTO_INCREMENT = {int(found[1])}"))
+            self._set(connection, state="ready")
+            connection.commit()
+
+    def _rename(self) -> None:
+        """Both tables at once. The server waits for whoever still reads Moodle's table: not for ever."""
+        with self.campaign.engine.connect() as connection:
+            connection.execute(sa.text("SET SESSION lock_wait_timeout = 60"))
+            try:
+                connection.execute(
+                    sa.text(
+                        f"RENAME TABLE {quoted(self.source)} TO {quoted(self.archive)},"
+                        f" {quoted(self.new)} TO {quoted(self.source)}"
+                    )
+                )
+            finally:
+                connection.invalidate()  # the timeout is the session's
+
+    def _finish(self) -> None:
+        """After the RENAME: the keys follow; rows that came at the last moment, and the journal, in one transaction."""
+        with self.campaign.engine.connect() as connection:
+            if self._by_spaces(connection):
+                point(connection, self.campaign, self.name, self.campaign.archive_schema)
+            connection.commit()
+            columns = [column.name for column in self.source.c]
+            late = sa.select(*self.archive.c).where(self.archive.c.id > self._load().max_id)
+            connection.execute(sa.insert(self.source).from_select(columns, late))
+            counts = count_keys(connection, self.keys, self.number)
+            self._record(connection, counts)
+            self._set(connection, state="done")
+            connection.commit()
+
+    def _record(self, connection: sa.Connection, counts: Mapping[tuple[str, int], int]) -> None:
+        progress = tables.progress
+        rules = sorted({rule for rule, _ in counts})
+        for rule in rules:
+            moved = sum(rows for (of, _), rows in counts.items() if of == rule)
+            mine = sa.and_(progress.c.run == self.number, progress.c.rule == rule, progress.c.table_name == self.name)
+            connection.execute(sa.update(progress).where(mine).values(moved=moved, done=True))
+        heading = {**journal.heading(self.campaign, "purge", "moved"), "run": self.number, "table_name": self.name}
+        entries = [
+            {**heading, "rule": rule, "courseid": courseid, "rows_before": rows, "rows_moved": rows, "rows_after": 0,
+             "detail": "échange de tables"}
+            for (rule, courseid), rows in sorted(counts.items())
+        ]  # fmt: skip
+        if entries:
+            connection.execute(sa.insert(tables.journal), entries)
+
+    def _planned(self, connection: sa.Connection) -> dict[tuple[str, int], int]:
+        line = tables.plan_line.c
+        query = sa.select(line.rule, line.courseid, line.rows).where(
+            line.run == self.number, line.table_name == self.name
+        )
+        return {(rule, courseid): rows for rule, courseid, rows in connection.execute(query)}
+
+    def _by_spaces(self, connection: sa.Connection) -> bool:
+        """Whether the table goes by whole spaces: then its keys are a view, over the table itself."""
+        return is_view(connection, self.keys)
+
+    def _check_disk(self, connection: sa.Connection) -> None:
+        """Refuse a copy that the server's disk cannot hold, as far as this machine can see that disk."""
+        size, rows = connection.execute(
+            sa.text(
+                "SELECT data_length + index_length, table_rows FROM information_schema.tables"
+                " WHERE table_schema = :schema AND table_name = :name"
+            ),
+            {"schema": self.source.schema, "name": self.source.name},
+        ).one()
+        kept = connection.execute(sa.select(sa.func.count()).select_from(self.kept)).scalar_one()
+        host, folder = connection.execute(sa.text("SELECT @@hostname, @@datadir")).one()
+        if host != socket.gethostname() or not Path(folder).is_dir():
+            return
+        needed = _SPARE * size * min(1, kept / max(1, rows))
+        free = shutil.disk_usage(folder).free
+        if free < needed + self.campaign.platform.limits.free_space_gib * 2**30:
+            raise TransitionError(
+                f"Le disque de la base ({folder}) n'a plus que {free / 2**30:.1f} Gio : il en faut"
+                f" {needed / 2**30:.1f} pour {self.source.name}, plus la marge de « limits » ; libérez-en,"
+                " puis relancez cette tâche."
+            )
+
+    def _same_options(self, connection: sa.Connection) -> None:
+        """A row format that is the server's old default is not carried by LIKE; all else is, and must be."""
+        query = sa.text(
+            "SELECT row_format, table_collation, table_comment, engine FROM information_schema.tables"
+            " WHERE table_schema = :schema AND table_name = :name"
+        )
+        old, new = (
+            connection.execute(query, {"schema": table.schema, "name": table.name}).one()
+            for table in (self.source, self.new)
+        )
+        if old[0] != new[0]:
+            connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} ROW_FORMAT={old[0].upper()}"))
+        if old[1:] != new[1:]:
+            raise TransitionError(
+                f"Le serveur n'a pas su copier la définition de {self.source.name} (jeu de caractères, commentaire ou"
+                " moteur) : signalez-le, puis relancez avec un plan par lots."
+            )
+
+    def _exists(self, table: sa.Table) -> bool:
+        query = sa.text("SELECT 1 FROM information_schema.tables WHERE table_schema = :schema AND table_name = :name")
+        with self.campaign.engine.connect() as connection:
+            return connection.execute(query, {"schema": table.schema, "name": table.name}).first() is not None
+
+    @staticmethod
+    def _drop(connection: sa.Connection, *found: sa.Table) -> None:
+        for table in found:
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {quoted(table)}"))
+
+    def _load(self) -> sa.Row[str, int]:
+        way = tables.way.c
+        with self.campaign.engine.connect() as connection:
+            return connection.execute(sa.select(way.state, way.max_id).where(self.mine)).one()
+
+    def _set(self, connection: sa.Connection, **values: object) -> None:
+        connection.execute(sa.update(tables.way).where(self.mine).values(**values))
+
+
+def _columns(table: sa.Table) -> list[sa.Column[object]]:
+    return [sa.Column(column.name, column.type, primary_key=column.primary_key) for column in table.columns]

@@ -1,0 +1,187 @@
+"""Stage verify: nothing left, nothing lost, nothing else changed; whoever teaches still does."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from transition import contents, journal, snapshot
+from transition.campaign import Campaign, now
+from transition.enrolment.tables import arrival
+from transition.errors import refuse_all
+from transition.etherpad import pads
+from transition.keys import all_traces, count_keys, frozen_keys, temporary_keys
+from transition.leftovers import leftovers
+from transition.move import archive_table
+from transition.plan import load_lines
+from transition.rules.compile import CATEGORY, COURSE, Scope
+from transition.rules.model import load_rules
+from transition.state import tables
+
+
+def verify(campaign: Campaign) -> None:
+    """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding."""
+    campaign.check_frozen()
+    with journal.stage(campaign, "verify") as closing:
+        findings = [*_counts(campaign), *_left(campaign), *_people(campaign), *_categories(campaign)]
+        findings += leftovers(campaign)
+        findings += snapshot.differences(campaign)
+        findings += pads.left(campaign)
+        findings += contents.left(campaign)
+        findings += _set_aside(campaign)
+        closing["detail"] = f"{len(findings)} constats"
+        refuse_all(
+            f"Transition non conforme ({campaign.platform.label}) ; avant de rouvrir Moodle, traitez :",
+            findings,
+        )
+        _record_reset(campaign)
+
+
+def _record_reset(campaign: Campaign) -> None:
+    """From now on these spaces belong to the new year."""
+    decision, target = tables.decision, tables.space_reset
+    spaces = sa.select(
+        sa.literal(campaign.year), decision.c.courseid, sa.literal(campaign.run), sa.literal(now())
+    ).where(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
+    with campaign.engine.begin() as connection:
+        insert = sa.insert(target).from_select(["year", "courseid", "run", "verified_at"], spaces)
+        connection.execute(insert.prefix_with("IGNORE"))
+
+
+def _counts(campaign: Campaign) -> Iterator[str]:
+    """Planned = keys = archived = journalled, by rule, table and space; and no key is left in Moodle."""
+    planned = load_lines(campaign)
+    entries = tables.journal.c
+    query = sa.select(entries.rule, entries.table_name, entries.courseid, entries.rows_moved).where(
+        entries.run == campaign.run, entries.action == "moved"
+    )
+    with campaign.engine.connect() as connection:
+        journalled = {(rule, name, courseid): int(n) for rule, name, courseid, n in connection.execute(query)}
+        for name in sorted({name for _, name, _ in planned}):
+            source, target, keys = campaign.moodle[name], archive_table(campaign, name), frozen_keys(campaign, name)
+            mine = keys.c.run == campaign.run
+            counts = count_keys(connection, keys, campaign.run)
+            lines = {(rule, courseid): n for (rule, table, courseid), n in planned.items() if table == name}
+            if counts != lines:
+                yield f"table {name} : {sum(lines.values())} lignes prévues, {sum(counts.values())} clés figées"
+            archived = connection.execute(
+                sa.select(sa.func.count()).select_from(keys.join(target, target.c.id == keys.c.id)).where(mine)
+            ).scalar_one()
+            left = connection.execute(
+                sa.select(sa.func.count()).select_from(keys.join(source, source.c.id == keys.c.id)).where(mine)
+            ).scalar_one()
+            if left or archived != sum(counts.values()):
+                yield (
+                    f"table {name} : {sum(counts.values())} lignes à déplacer, {archived} en archive,"
+                    f" {left} encore dans Moodle"
+                )
+    if journalled != planned:
+        odd = sorted({name for _, name, _ in {key for key, _ in set(journalled.items()) ^ set(planned.items())}})
+        yield f"le journal et le plan ne disent pas les mêmes nombres pour : {', '.join(odd)}"
+
+
+def _left(campaign: Campaign) -> Iterator[str]:
+    """What the rules would still move, aside from `live` ones, whose rows Moodle itself goes on writing."""
+    live = {rule.rule for rule in load_rules() if rule.live}
+    with campaign.engine.connect() as connection:
+        for name, traces in all_traces(campaign, Scope(campaign.run)).items():
+            keys = temporary_keys(connection, campaign, name, [trace for trace in traces if trace.rule not in live])
+            for (rule, courseid), rows in count_keys(connection, keys).items():
+                yield f"espace {courseid}, règle {rule} : {rows} lignes restent dans {name}"
+
+
+def _people(campaign: Campaign) -> Iterator[str]:
+    """Teachers kept all they had; enrolled = registered and known; the others are out."""
+    moodle, decision = campaign.moodle, tables.decision
+    enrol, ue, ra, role = moodle["enrol"], moodle["user_enrolments"], moodle["role_assignments"], moodle["role"]
+    space, people = tables.space_context, tables.standing
+    here = sa.and_(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
+    student = sa.select(role.c.id).where(role.c.shortname == campaign.platform.student_role).scalar_subquery()
+    teaching = sa.exists().where(
+        people.c.run == campaign.run, people.c.courseid == enrol.c.courseid, people.c.userid == ue.c.userid,
+        people.c.standing == "teacher",
+    )  # fmt: skip
+    registered = sa.exists().where(
+        arrival.c.run == campaign.run, arrival.c.courseid == enrol.c.courseid, arrival.c.userid == ue.c.userid
+    )
+    enrolments = decision.join(enrol, enrol.c.courseid == decision.c.courseid).join(ue, ue.c.enrolid == enrol.c.id)
+    strangers = sa.select(decision.c.code, sa.func.count()).select_from(enrolments).where(here, ~teaching, ~registered)
+    missing = (
+        sa.select(decision.c.code, sa.func.count())
+        .select_from(
+            decision.join(
+                arrival, sa.and_(arrival.c.run == decision.c.run, arrival.c.courseid == decision.c.courseid)
+            )
+        )
+        .where(
+            here,
+            ~sa.exists().where(
+                enrol.c.courseid == arrival.c.courseid, ue.c.enrolid == enrol.c.id, ue.c.userid == arrival.c.userid,
+                ue.c.status == 0, ra.c.userid == ue.c.userid, ra.c.contextid == space.c.contextid,
+                ra.c.roleid == student, space.c.run == campaign.run, space.c.courseid == arrival.c.courseid,
+                space.c.contextlevel == COURSE,
+            ),
+        )
+    )  # fmt: skip
+    with campaign.engine.connect() as connection:
+        for code, count in connection.execute(strangers.group_by(decision.c.code)):
+            yield f"espace {code} : {count} inscriptions restent sans inscription pédagogique ni enseignement"
+        for code, count in connection.execute(missing.group_by(decision.c.code)):
+            yield f"espace {code} : {count} étudiants inscrits dans Apogée ne le sont pas dans Moodle"
+        lost = archive_table(campaign, "user_enrolments")
+        if ("enrolment", "user_enrolments") in {(rule, name) for rule, name, _ in load_lines(campaign)}:
+            keys = frozen_keys(campaign, "user_enrolments")
+            query = (
+                sa.select(sa.func.count())
+                .select_from(keys.join(lost, lost.c.id == keys.c.id).join(
+                    people, sa.and_(people.c.courseid == keys.c.courseid, people.c.userid == lost.c.userid)))
+                .where(keys.c.run == campaign.run, people.c.run == campaign.run, people.c.standing == "teacher")
+            )  # fmt: skip
+            if count := connection.execute(query).scalar():
+                yield f"{count} inscriptions d'enseignants sont parties dans {lost.schema}.{lost.name} : restaurez-les"
+
+
+def _categories(campaign: Campaign) -> Iterator[str]:
+    """Moodle's own invariants after a course moved (``fix_course_sortorder``, ``context_helper::build_all_paths``)."""
+    moodle = campaign.moodle
+    course, category, context = moodle["course"], moodle["course_categories"], moodle["context"]
+    above = context.alias("above")
+    counted = sa.select(sa.func.count()).select_from(course).where(course.c.category == category.c.id)
+    misplaced = (
+        sa.select(sa.func.count())
+        .select_from(
+            course.join(context, sa.and_(context.c.contextlevel == COURSE, context.c.instanceid == course.c.id)).join(
+                above, sa.and_(above.c.contextlevel == CATEGORY, above.c.instanceid == course.c.category)
+            )
+        )
+        .where(
+            sa.or_(
+                context.c.path != sa.func.concat(above.c.path, "/", context.c.id),
+                context.c.depth != above.c.depth + 1,
+            )
+        )
+    )
+    twice = (
+        sa.select(course.c.sortorder)
+        .group_by(course.c.category, course.c.sortorder)
+        .having(sa.func.count() > 1)
+        .subquery()
+    )
+    with campaign.engine.connect() as connection:
+        for name in connection.execute(
+            sa.select(category.c.name).where(category.c.coursecount != counted.correlate(category).scalar_subquery())
+        ).scalars():
+            yield f"catégorie « {name} » : le nombre d'espaces affiché est faux"
+        if count := connection.execute(misplaced).scalar():
+            yield f"{count} espaces ont un contexte qui ne suit pas leur catégorie"
+        if count := connection.execute(sa.select(sa.func.count()).select_from(twice)).scalar():
+            yield f"{count} rangs d'espaces (sortorder) sont en double dans leur catégorie"
+
+
+def _set_aside(campaign: Campaign) -> Iterator[str]:
+    decision = tables.decision.c
+    query = sa.select(decision.code, decision.reason).where(
+        decision.run == campaign.run, decision.decision == "hold", decision.reason.like("mis de côté%")
+    )
+    with campaign.engine.connect() as connection:
+        for code, reason in connection.execute(query):
+            yield f"espace {code} : {reason}"
