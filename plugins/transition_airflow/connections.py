@@ -1,0 +1,157 @@
+"""Airflow connections, turned into what the library takes: a SQLAlchemy engine, a folder."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from transition.errors import TransitionError, UnreachableError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from transition.apogee.feed import Source
+    from transition.etherpad.client import Etherpad
+
+# Server error numbers that will be the same at the next try: ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_BAD_DB.
+_REFUSALS = {1044, 1045, 1049}
+
+
+def engine(conn_id: str) -> sa.Engine:
+    """An engine on the Moodle database of a ``mysql`` connection: utf8mb4, READ COMMITTED, proven by one login.
+
+    Raises :class:`TransitionError` if the connection is missing, of another type, names no schema or is refused by the
+    server, and :class:`UnreachableError` if no server answers.
+    """
+    from airflow.providers.mysql.hooks.mysql import MySqlHook
+
+    connection = _connection(conn_id)
+    if connection.conn_type != "mysql" or not connection.schema:
+        raise TransitionError(
+            f"La connexion Airflow « {conn_id} » doit être de type mysql et nommer la base de Moodle (champ Schema) :"
+            " corrigez-la, voir « Connections » dans le README."
+        )
+    # The hook takes the character set from the connection alone, and MySQL's own default cannot hold every name.
+    connection.extra = json.dumps({**connection.extra_dejson, "charset": "utf8mb4"})
+    hook = MySqlHook(connection=connection)
+    # `creator`: the hook's own way to connect knows sockets and TLS, which its URL cannot carry.
+    made: sa.Engine = hook.get_sqlalchemy_engine(
+        {"creator": hook.get_conn, "isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+    )
+    _prove(made, conn_id, f"{connection.host or 'localhost'}:{connection.port or 3306}")
+    return made
+
+
+def feed(apogee: str, teachers: str | None) -> "Source | None":
+    """The source of the Apogée feed, by the type of its connection: ``fs``, ``http`` or any SQL type.
+
+    None if there is no such connection, or if a folder's names none: preflight says so, among its other findings.
+    Raises :class:`TransitionError` for a connection that is wrong, or if nothing gives the teachers. Nothing is
+    connected to yet.
+
+    :param teachers: the connection (type ``fs``) of what Apogée does not know, if the platform declares one.
+    """
+    from transition.apogee.canonical import BY_HAND, YEAR_N
+    from transition.apogee.csv_source import CsvFolder
+    from transition.apogee.second_feed import WithSecondFeed
+    from transition.apogee.sql_source import SqlSource
+    from transition_airflow.apogee import rest_source, sql_engine
+
+    try:
+        connection = _connection(apogee)
+    except TransitionError:
+        return None
+    second = feed_folder(teachers) if teachers else None
+    if teachers and second is None:
+        raise TransitionError(
+            f"La connexion Airflow « {teachers} » doit être de type fs et nommer un dossier (« path », chemin absolu,"
+            " dans Extra) : créez-la ou corrigez-la, voir « Connections » dans le README."
+        )
+    first: Source
+    if connection.conn_type == "fs":
+        folder = feed_folder(apogee)
+        if folder is None:
+            return None
+        first = CsvFolder(folder, tuple(name for name in YEAR_N if second is None or name not in BY_HAND))
+    elif second is None:
+        raise TransitionError(
+            f"La connexion Airflow « {apogee} » (type {connection.conn_type}) ne donne ni les enseignants ni les"
+            " exceptions de calendrier : déclarez leur dossier sous « connections: teachers: » dans le fichier de la"
+            " plateforme, voir docs/apogee.md."
+        )
+    elif connection.conn_type == "http":
+        first = rest_source(apogee, connection)
+    else:
+        first = SqlSource(sql_engine(apogee, connection))
+    return WithSecondFeed(first, CsvFolder(second, BY_HAND)) if second else first
+
+
+def feed_folder(conn_id: str) -> "Path | UPath | None":
+    """The folder of a feed: ``path`` in the extra field of its connection (type ``fs``), absolute or ``s3://…``.
+
+    None if there is no such connection, or if it names no such folder.
+    """
+    from upath import UPath
+
+    try:
+        path = _connection(conn_id).extra_dejson.get("path")
+    except TransitionError:
+        return None
+    if isinstance(path, str) and "://" in path:
+        return UPath(path)
+    return Path(path) if isinstance(path, str) and Path(path).is_absolute() else None
+
+
+def etherpad(conn_id: str | None) -> "Etherpad | None":
+    """The Etherpad server of a connection (type ``http``): its address, its API key as the password.
+
+    None if the platform names no connection. The host may be a whole address, with a path; else the schema (``https``
+    if it is empty) and the port complete it. Raises :class:`TransitionError` if the connection is missing or lacks the
+    key. Certificates are always verified: with an authority of the university's own, set ``REQUESTS_CA_BUNDLE``.
+    """
+    if conn_id is None:
+        return None
+    from transition.etherpad.client import Etherpad
+
+    connection = _connection(conn_id)
+    host = (connection.host or "").rstrip("/")
+    if connection.conn_type != "http" or not host or not connection.password:
+        raise TransitionError(
+            f"La connexion Airflow « {conn_id} » doit être de type http, avec l'adresse du serveur Etherpad (Host) et"
+            " la clé de son API (Password) : corrigez-la, voir « Connections » dans le README."
+        )
+    if "://" not in host:
+        port = f":{connection.port}" if connection.port else ""
+        host = f"{connection.schema or 'https'}://{host}{port}"
+    return Etherpad(host, connection.password)
+
+
+def _connection(conn_id: str) -> Any:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise TransitionError(
+            f"La connexion Airflow « {conn_id} » n'existe pas : créez-la (Admin > Connections) ou définissez la"
+            f" variable d'environnement AIRFLOW_CONN_{conn_id.upper()}, voir « Connections » dans le README."
+        ) from None
+
+
+def _prove(made: sa.Engine, conn_id: str, server: str) -> None:
+    try:
+        made.connect().close()
+    except OperationalError as error:
+        number = error.orig.args[0] if error.orig and error.orig.args else None
+        if number in _REFUSALS:
+            raise TransitionError(
+                f"La connexion Airflow « {conn_id} » est refusée par le serveur {server} (erreur {number}) : vérifiez"
+                " son compte, son mot de passe et le nom de la base."
+            ) from None
+        raise UnreachableError(
+            f"Le serveur de base de données {server} de la connexion Airflow « {conn_id} » ne répond pas"
+            f" (erreur {number}) : vérifiez l'adresse, le port et que le serveur est démarré."
+        ) from None

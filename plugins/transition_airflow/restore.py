@@ -1,0 +1,71 @@
+"""How Airflow restores a space, and how it practises."""
+
+import getpass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from transition_airflow.tasks import RETRIES, in_one_process, is_scheduled, readable_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from transition.campaign import Campaign
+
+
+class RestoreOperator(BaseOperator):
+    """Puts a space back as the form of the run (``params``) asks: see :class:`transition.restore.stage.Request`."""
+
+    ui_color = "#e8f5e9"
+
+    def __init__(self, *, platform: str, **kwargs: Any) -> None:
+        super().__init__(**{**RETRIES, **kwargs})
+        self.platform = platform
+
+    def execute(self, context: "Context") -> None:
+        """Restore."""
+        from transition.restore.stage import Request, restore
+
+        with readable_errors():
+            form = dict(context["params"])
+            year = int(form.pop("year"))
+            restore(_campaign(self.platform, context, year), Request(**form))
+
+
+class DrillOperator(BaseOperator):
+    """Restores spaces picked at random into a schema that is dropped after, and compares every row.
+
+    By hand, the form says which; by itself, the latest year that has a backup, with the day as the seed.
+    """
+
+    ui_color = "#e8f5e9"
+
+    def __init__(self, *, platform: str, **kwargs: Any) -> None:
+        super().__init__(**{**RETRIES, **kwargs})
+        self.platform = platform
+
+    def execute(self, context: "Context") -> None:
+        """Practise."""
+        from transition.restore.drill import latest_year, restore_drill
+
+        with readable_errors():
+            form, day = context["params"], int(f"{context['dag_run'].run_after:%Y%m%d}")
+            asked = None if is_scheduled(context) else form["year"]
+            given = _campaign(self.platform, context, int(asked or day // 10_000))
+            if not asked:
+                given = _campaign(self.platform, context, latest_year(given))
+            restore_drill(given, number=int(form["number"]), seed=int(form["seed"] or day))
+
+
+def _campaign(platform_name: str, context: "Context", year: int) -> "Campaign":
+    """A campaign that writes, without what only the transition needs: neither feed nor Etherpad."""
+    from transition.campaign import Campaign
+    from transition.platforms import load_platform
+    from transition_airflow.connections import engine
+
+    platform, run = load_platform(platform_name), context["dag_run"]
+    return Campaign(
+        platform=platform, year=year, run_id=run.run_id, server=engine(platform.connections.moodle), dry_run=False,
+        actor=getpass.getuser() if in_one_process(context) else run.triggering_user_name or "airflow",
+        attempt=context["ti"].try_number,
+    )  # fmt: skip

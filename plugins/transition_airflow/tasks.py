@@ -1,0 +1,168 @@
+"""How Airflow runs a stage of the library: the campaign it is given, its retries, and how its refusals read."""
+
+import getpass
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowSkipException
+
+from transition.errors import TransitionError, UnreachableError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from transition.campaign import Campaign
+
+# The logger of everything that is written to be read by a user, in French. See also `command.py`, which shows it.
+log = logging.getLogger("transition")
+
+
+class Refusal(SystemExit):
+    """A stage refused to go on. Airflow logs an exit in one line; any other exception would get its traceback."""
+
+
+RETRIES = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    # A refusal would be repeated by the same input: only faults are tried again.
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(exception=Refusal, action=RetryAction.FAIL, reason="refus : la même cause donnerait le même effet")]
+    ),
+}
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn errors that a user can mend into one logged sentence, without a traceback.
+
+    A :class:`~transition.errors.TransitionError` ends the task at once (:class:`Refusal`). A server that is away
+    or a lock that an earlier try still holds ends this try only (:class:`SystemExit`). Any other error is a fault and
+    passes through.
+    """
+    try:
+        yield
+    except TransitionError as error:
+        log.error("%s", error)
+        raise Refusal(1) from None
+    except (UnreachableError, BlockingIOError) as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+
+
+def campaign(platform_name: str, context: "Context") -> "Campaign":
+    """The campaign that a task works for, from the form (``params``) of its run.
+
+    A scheduled run has no form: it executes, for the year of its date, on all spaces, and waits at the approval. Any
+    other run is what its form says. Raises :class:`~transition.errors.TransitionError` for a wrong platform file or
+    connection.
+    """
+    from transition.campaign import Campaign
+    from transition.platforms import load_platform
+    from transition_airflow.connections import engine, etherpad, feed
+
+    platform = load_platform(platform_name)
+    run, params = context["dag_run"], context["params"]
+    scheduled = is_scheduled(context)
+    return Campaign(
+        platform=platform,
+        year=_local(run.run_after, platform.timezone).year if scheduled else int(params["year"]),
+        run_id=run.run_id,
+        server=engine(platform.connections.moodle),
+        feed=feed(platform.connections.apogee, platform.connections.teachers),
+        etherpad=etherpad(platform.connections.etherpad),
+        dry_run=is_dry(context),
+        courses=() if scheduled else tuple(params["courses"] or ()),
+        actor=getpass.getuser() if in_one_process(context) else run.triggering_user_name or "airflow",
+        attempt=context["ti"].try_number,
+    )
+
+
+def is_scheduled(context: "Context") -> bool:
+    """Whether the timetable started the run (neither a person, nor a backfill)."""
+    return bool(context["dag_run"].run_type == "scheduled")
+
+
+def is_dry(context: "Context") -> bool:
+    """Whether the run ends with its plan."""
+    return not is_scheduled(context) and bool(context["params"]["dry_run"])
+
+
+def in_one_process(context: "Context") -> bool:
+    """Whether the operator's command runs the task (``DAG.test``), where nobody can answer a request of Airflow."""
+    return bool(context["dag_run"].triggering_user_name == "dag_test")
+
+
+def stage_function(path: str) -> Callable[..., None]:
+    """The library's function that ``module:function`` names; imported in the task, never when a DAG is parsed."""
+    module, _, function = path.partition(":")
+    found: Callable[..., None] = getattr(import_module(module), function)
+    return found
+
+
+class StageOperator(BaseOperator):
+    """Runs one stage of the library: ``function(campaign, *arguments)``.
+
+    :param platform: name of the platform (its file's name).
+    :param function: ``module:function`` in the library.
+    :param arguments: what the function takes besides the campaign.
+    :param only_executing: skip in a dry run (for a stage that runs whatever became of the stages before it).
+    """
+
+    ui_color = "#e8f0fa"
+
+    def __init__(
+        self,
+        *,
+        platform: str,
+        function: str,
+        arguments: tuple[str, ...] = (),
+        only_executing: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{**RETRIES, **kwargs})
+        self.platform = platform
+        self.function = function
+        self.arguments = arguments
+        self.only_executing = only_executing
+
+    def execute(self, context: "Context") -> None:
+        """Run the stage."""
+        with readable_errors():
+            if self.only_executing and is_dry(context):
+                raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
+            stage_function(self.function)(campaign(self.platform, context), *self.arguments)
+
+
+class WatcherOperator(BaseOperator):
+    """Fails when a task before it has failed, so that the run is failed whatever ran after that task.
+
+    Without it, a report that succeeds after a failed stage would make the whole run look done: Airflow judges a run by
+    the tasks that nothing follows.
+    """
+
+    ui_color = "#fbe9e7"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trigger_rule="one_failed", retries=0, **kwargs)
+
+    def execute(self, context: "Context") -> None:
+        """Say why the run is failed."""
+        log.error(
+            "Une étape a échoué : l'exécution %s n'est pas terminée. La tâche en rouge dit pourquoi : corrigez la"
+            " cause, puis relancez cette tâche et les suivantes (« Clear task », avec « Downstream »).",
+            context["dag_run"].run_id,
+        )
+        raise Refusal(1)
+
+
+def _local(moment: datetime, zone: str) -> datetime:
+    from zoneinfo import ZoneInfo
+
+    return moment.astimezone(ZoneInfo(zone))
