@@ -1,0 +1,1 @@
+"""The demonstration university: invented data on Moodle's own table structure, in a private MariaDB."""
