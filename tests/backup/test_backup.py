@@ -1,0 +1,317 @@
+"""July backup on the real Moodle database: what is written is what it holds, and nothing else is relied upon."""
+
+import json
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from tests.backup.conftest import Edit, Open
+from transition.backup import manifest as sets
+from transition.backup import rows as backup_rows
+from transition.backup import stage
+from transition.backup.coverage import stale_spaces
+from transition.backup.manifest import BackupSet, verified_sets
+from transition.backup.read import read_space
+from transition.backup.rows import backup_traces
+from transition.backup.stage import IncompleteBackupError, complete_backup, july_backup
+from transition.backup.table import write_table
+from transition.campaign import Campaign
+from transition.state import tables
+
+LI3INF01, LI3INF02, L1MAT101 = 2, 3, 4
+SPACES = {2, 3, 4, 5, 6, 7, 8, 9}
+SUBMIT = """INSERT INTO mdl_assign_submission (id, assignment, userid, timecreated, timemodified, status, groupid,
+ attemptnumber, latest) SELECT 999999, id, 2, 1, 1, 'submitted', 0, 99, 0 FROM mdl_assign WHERE course = 4 LIMIT 1"""
+WITHDRAW = "DELETE FROM mdl_assign_submission WHERE id = 999999"
+
+
+def folder_of(campaign: Campaign) -> Path:
+    return Path(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / "backup"
+
+
+def the_set(campaign: Campaign) -> BackupSet:
+    """The latest verified set."""
+    return next(verified_sets(campaign, []))
+
+
+def rows_in_moodle(campaign: Campaign, table: str, ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
+    """Rows as the driver gives them to whoever asks plainly, by id."""
+    with campaign.server.connect() as connection:
+        found = connection.exec_driver_sql(
+            f"SELECT * FROM mdl_{table} WHERE id IN ({', '.join(map(str, ids)) or 'NULL'})"
+        )
+        return {row.id: tuple(row) for row in found}
+
+
+def journalled(campaign: Campaign, action: str) -> list[Any]:
+    journal = tables.journal
+    with campaign.engine.connect() as connection:
+        query = sa.select(journal).where(journal.c.stage == "july_backup", journal.c.action == action)
+        return list(connection.execute(query.order_by(journal.c.id)))
+
+
+def test_every_row_that_a_rule_names_is_read_back_as_the_database_holds_it(open_campaign: Open) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    backup = the_set(campaign)
+    assert set(backup.manifest.spaces) == SPACES
+    total = 0
+    for table, traces in backup_traces(campaign).items():
+        expected: dict[int, set[int]] = {}
+        with campaign.engine.connect() as connection:
+            for trace in traces:
+                for row_id, courseid in connection.execute(trace.rows):
+                    expected.setdefault(courseid, set()).add(row_id)
+        held = backup.manifest.tables[table].spaces if table in backup.manifest.tables else {}
+        assert held.keys() == expected.keys(), table
+        for courseid, ids in expected.items():
+            found = read_space(backup, table, courseid)
+            rows = list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+            assert rows == [row for _, row in sorted(rows_in_moodle(campaign, table, ids).items())], (table, courseid)
+            total += len(rows)
+    assert total == sum(table.rows for table in backup.manifest.tables.values()) > 30_000
+    assert journalled(campaign, "done")[0].rows_moved == total
+
+
+def test_nothing_is_written_twice(open_campaign: Open, few_rules: None) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    july_backup(open_campaign("autre"))
+    assert len(list(folder_of(campaign).iterdir())) == 1
+    assert "rien à écrire" in journalled(campaign, "done")[1].detail
+
+
+def test_a_submission_makes_only_its_space_stale(open_campaign: Open, few_rules: None, edit: Edit) -> None:
+    campaign = open_campaign()
+    assert stale_spaces(campaign) == dict.fromkeys(SPACES, "aucune sauvegarde vérifiée")
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+    with edit(SUBMIT, WITHDRAW):
+        stale = stale_spaces(campaign)
+        assert stale.keys() == {L1MAT101}
+        assert "modifié depuis la sauvegarde du" in stale[L1MAT101]
+        july_backup(campaign)
+        assert stale_spaces(campaign) == {}
+        completion = the_set(campaign)
+        assert completion.manifest.spaces.keys() == {L1MAT101}
+        assert 999999 in read_space(completion, "assign_submission", L1MAT101)["id"].to_pylist()
+    assert stale_spaces(campaign).keys() == {L1MAT101}  # withdrawn since: not the state that the latest set holds
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE mdl_assign_grades SET grade = grade + 0.00001 WHERE id = (SELECT MIN(id) FROM mdl_assign_grades)",
+        "UPDATE mdl_forum_posts SET message = CONCAT(message, ' ') WHERE id = (SELECT MAX(id) FROM mdl_forum_posts)",
+    ],
+)
+def test_the_smallest_change_is_seen(open_campaign: Open, few_rules: None, edit: Edit, statement: str) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    back = statement.replace("+ 0.00001", "- 0.00001").replace(
+        "CONCAT(message, ' ')", "LEFT(message, CHAR_LENGTH(message) - 1)"
+    )
+    with edit(statement, back):
+        assert len(stale_spaces(campaign)) == 1
+    assert stale_spaces(campaign) == {}
+
+
+def test_a_space_without_any_trace_needs_no_backup(open_campaign: Open, few_rules: None, edit: Edit) -> None:
+    empty = (
+        "INSERT INTO mdl_course (id, category, fullname, shortname, idnumber) VALUES (777, 3, 'Vide', 'VIDE', 'VIDE')",
+        "INSERT INTO mdl_context (id, contextlevel, instanceid, path, depth) VALUES (77777, 50, 777, '/1/77777', 2)",
+    )
+    gone = ("DELETE FROM mdl_course WHERE id = 777", "DELETE FROM mdl_context WHERE id = 77777")
+    july_backup(open_campaign())
+    with edit(empty[0], gone[0]), edit(empty[1], gone[1]):
+        assert stale_spaces(open_campaign("avec le vide")) == {}
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"), [(truncate, "octets au lieu de"), (alter, "a été altéré"), (Path.unlink, "est absent")]
+)
+def test_a_damaged_file_is_told(open_campaign: Open, few_rules: None, damage: Any, said: str) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    backup = the_set(campaign)
+    holders = backup.manifest.tables["forum_grades"].spaces.keys()
+    assert set() < holders < SPACES
+    damage(Path(str(backup.folder)) / "forum_grades.parquet")
+    stale = stale_spaces(campaign)
+    assert stale.keys() == holders
+    assert all("forum_grades.parquet" in reason and said in reason for reason in stale.values())
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        (sets.MANIFEST, alter, "manifeste modifié depuis sa vérification"),
+        (sets.MANIFEST, Path.unlink, "inachevée"),
+        (sets.VERIFIED, Path.unlink, "jamais vérifiée"),
+        (sets.VERIFIED, truncate, "illisible"),
+    ],
+)
+def test_a_set_that_nothing_vouches_for_is_set_aside(
+    open_campaign: Open, few_rules: None, file: str, damage: Any, said: str
+) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    damage(Path(str(the_set(campaign).folder)) / file)
+    stale = stale_spaces(campaign)
+    assert stale.keys() == SPACES
+    assert all(said in reason for reason in stale.values())
+
+
+def test_the_backup_of_another_site_is_not_relied_upon(open_campaign: Open, few_rules: None, edit: Edit) -> None:
+    july_backup(open_campaign())
+    named = "UPDATE mdl_config SET value = '{}' WHERE name = 'siteidentifier'"
+    mine = open_campaign().moodle.config["siteidentifier"]
+    with edit(named.format("ailleurs"), named.format(mine)):
+        stale = stale_spaces(open_campaign("ailleurs"))
+    assert stale.keys() == SPACES
+    assert all("autre site" in reason for reason in stale.values())
+
+
+def test_a_space_reads_its_own_row_groups_only(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_rows, "_CHUNK_ROWS", 50)
+    campaign = open_campaign()
+    july_backup(campaign)
+    backup = the_set(campaign)
+    table = backup.manifest.tables["logstore_standard_log"]
+    with pq.ParquetFile(backup.folder / table.file) as parquet:
+        owners = [parquet.metadata.row_group(group).column(0).statistics for group in range(parquet.num_row_groups)]
+        sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+        ids = parquet.read(["_space", "id"])
+    assert all(owner.min == owner.max for owner in owners)
+    assert max(sizes) <= 50 < table.spaces[LI3INF01].rows
+    order = list(zip(*(column.to_pylist() for column in ids.columns), strict=True))
+    assert order == sorted(order)
+    assert read_space(backup, "logstore_standard_log", LI3INF01).num_rows == table.spaces[LI3INF01].rows
+
+
+def test_a_value_that_does_not_fit_fails_its_space_only(open_campaign: Open, few_rules: None, edit: Edit) -> None:
+    added = "ALTER TABLE mdl_forum_grades ADD COLUMN odd DATETIME NULL"
+    with edit(added, "ALTER TABLE mdl_forum_grades DROP COLUMN odd"):
+        with open_campaign().server.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE mdl_forum_grades SET odd = NOW() WHERE forum IN (SELECT id FROM mdl_forum WHERE course = 3)"
+            )
+        campaign = open_campaign("colonne de date")
+        july_backup(campaign)
+        stale = stale_spaces(campaign)
+    assert stale.keys() == {LI3INF02}
+    failed = journalled(campaign, "failed")
+    assert [(entry.courseid, "forum_grades" in entry.detail) for entry in failed] == [(LI3INF02, True)]
+
+
+def test_a_table_that_fails_fails_the_stage_after_the_rest_is_done(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(keyed: Any, *rest: Any) -> Any:
+        if keyed.table.name == "mdl_forum_grades":
+            raise OSError("disque")
+        return written(keyed, *rest)
+
+    written = write_table
+    campaign = open_campaign()
+    with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError, match="forum_grades"):
+        patch.setattr(stage, "write_table", broken)
+        july_backup(campaign)
+    missing = stale_spaces(campaign)
+    assert set() < missing.keys() < SPACES
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+    assert the_set(campaign).manifest.spaces.keys() == missing.keys()
+
+
+def test_what_the_disk_changed_before_it_was_read_back_is_not_verified(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sets.store
+
+    def corrupting(folder: Any, manifest: Any) -> None:
+        store(folder, manifest)
+        alter(Path(str(folder)) / "assign_submission.parquet")
+
+    monkeypatch.setattr(sets, "store", corrupting)
+    campaign = open_campaign()
+    july_backup(campaign)
+    assert next(verified_sets(campaign, []), None) is None
+    assert {entry.courseid for entry in journalled(campaign, "failed")} == SPACES
+
+
+@pytest.mark.parametrize("step", ["store", "mark_verified"])
+def test_a_killed_backup_is_taken_up_again(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    campaign = open_campaign()
+    with monkeypatch.context() as patch:
+        patch.setattr(sets, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            july_backup(campaign)
+    assert stale_spaces(campaign).keys() == SPACES
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+    unfinished = [path for path in folder_of(campaign).iterdir() if not (path / sets.VERIFIED).exists()]
+    assert len(unfinished) == (step == "mark_verified")  # a set with a manifest is evidence: it stays
+
+
+def test_the_freeze_completes_the_spaces_in_scope_only(open_campaign: Open, few_rules: None, edit: Edit) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    with campaign.engine.begin() as connection:
+        for courseid in SPACES:
+            connection.execute(
+                sa.insert(tables.decision).values(
+                    run=campaign.run, courseid=courseid, code="", shortname="", fullname="", category="",
+                    decision="reset", reason="essai", in_scope=courseid == L1MAT101,
+                )
+            )  # fmt: skip
+    changed = "UPDATE mdl_forum_posts SET modified = modified {} 1 WHERE id IN (SELECT MAX(id) FROM mdl_forum_posts)"
+    with edit(SUBMIT, WITHDRAW), edit(changed.format("+"), changed.format("-")):
+        assert len(stale_spaces(campaign)) == 2
+        assert complete_backup(campaign) == {}
+        assert the_set(campaign).manifest.spaces.keys() == {L1MAT101}
+        assert len(stale_spaces(campaign)) == 1
+
+
+def test_a_run_limited_to_a_code_backs_up_that_space_only(open_campaign: Open, few_rules: None) -> None:
+    campaign = open_campaign(courses=("LI3INF01",))
+    july_backup(campaign)
+    backup = the_set(campaign).manifest
+    assert backup.spaces.keys() == {LI3INF01}
+    assert all(table.spaces.keys() == {LI3INF01} for table in backup.tables.values())
+    assert stale_spaces(open_campaign("tout")).keys() == SPACES - {LI3INF01}
+
+
+def test_only_the_owner_can_read_and_the_manifest_names_nobody(open_campaign: Open, few_rules: None) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    paths = [folder_of(campaign).parents[1], *folder_of(campaign).parents[1].rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
+    content = (Path(str(the_set(campaign).folder)) / sets.MANIFEST).read_text()
+    assert json.loads(content)["spaces"]["2"]["code"] == "LI3INF01"
+    assert "22300001" not in content

@@ -1,0 +1,124 @@
+"""What tests share: a private MariaDB, on it a real Moodle database when the reference data is at hand, and Airflow."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from demo.server import PrivateMariaDB
+
+PROJECT = Path(__file__).resolve().parents[1]
+DUMP = "ecampus-4.5.6.sql.zst"
+READ_ONLY = "reference_moodle"
+
+
+def _settle_airflow() -> str:
+    """Give Airflow a home of the session's own; returns it."""
+    home = tempfile.mkdtemp(prefix="airflow-")
+    for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    }
+    return home
+
+
+# Airflow reads its settings when it is first imported, which a conftest.py below may do: before any fixture.
+AIRFLOW_HOME = _settle_airflow()
+
+
+def pytest_unconfigure() -> None:
+    """Remove Airflow's home."""
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow() -> None:
+    """Airflow with its database (SQLite), ready for ``DAG.test``."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB]:
+    """A MariaDB server of the session's own."""
+    with PrivateMariaDB(tmp_path_factory.mktemp("mariadb")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of the reference data: ``MOODLE_REFERENCE``, else ``../shared/moodle``; skips where there is none."""
+    folder = Path(os.environ.get("MOODLE_REFERENCE") or PROJECT.parent / "shared" / "moodle")
+    if not (folder / DUMP).is_file():
+        pytest.skip(f"reference Moodle database not found: no {DUMP} in {folder} (set MOODLE_REFERENCE)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
+    """The real Moodle database, loaded once a session: any statement that writes is refused by the server."""
+    load_dump(server, reference / DUMP, READ_ONLY)
+    engine = sa.create_engine(server.url(READ_ONLY))
+
+    @sa.event.listens_for(engine, "connect")
+    def read_only(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        cursor.close()
+
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def real_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
+    """A fresh copy of the real Moodle database, to write in; what the test made on the server is dropped after it."""
+    before = _databases(server)
+    name = f"moodle_{secrets.token_hex(4)}"
+    load_dump(server, reference / DUMP, name)
+    engine = sa.create_engine(server.url(name))
+    yield engine
+    engine.dispose()
+    drop_databases(server, _databases(server) - before)
+
+
+def load_dump(server: PrivateMariaDB, dump: Path, name: str) -> None:
+    """Create the database and load a zstd dump into it (about 4 s)."""
+    with _everything(server) as connection:
+        connection.execute(sa.text(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"))
+    client = [
+        "mariadb", "--no-defaults", f"--host={server.host}", f"--port={server.port}", f"--user={server.user}",
+        "--default-character-set=utf8mb4", name,
+    ]  # fmt: skip
+    with subprocess.Popen(["zstd", "-dcq", str(dump)], stdout=subprocess.PIPE) as unpacked:
+        subprocess.run(client, stdin=unpacked.stdout, check=True, env={**os.environ, "MYSQL_PWD": server.password})
+    if unpacked.returncode != 0:
+        raise RuntimeError(f"zstd failed on {dump}")
+
+
+def drop_databases(server: PrivateMariaDB, names: set[str]) -> None:
+    """Drop those databases, if they exist."""
+    with _everything(server) as connection:
+        for name in sorted(names - {READ_ONLY}):
+            connection.execute(sa.text(f"DROP DATABASE IF EXISTS `{name}`"))
+
+
+def _databases(server: PrivateMariaDB) -> set[str]:
+    with _everything(server) as connection:
+        return set(connection.execute(sa.text("SHOW DATABASES")).scalars())
+
+
+def _everything(server: PrivateMariaDB) -> sa.Connection:
+    return sa.create_engine(server.url(), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect()

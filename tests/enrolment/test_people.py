@@ -1,0 +1,183 @@
+"""Who teaches, leaves, stays, arrives: on the real database, and the matrix of roles."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from tests.enrolment.world import Registration, World
+from transition.campaign import Campaign
+from transition.enrolment.people import check_caps, enrolment_traces, planned_arrivals, record_people
+from transition.enrolment.tables import arrival, unknown_student
+from transition.errors import TransitionError
+from transition.rules.compile import Scope
+
+SPACE, ARCHIVED = 2, 3  # LI3INF01, LI3INF02
+TEACHERS = {3, 4, 5, 32}  # three teachers, one of them by hand, and a non-editing one
+REPEATER, SUSPENDED, BY_HAND, NO_ROLE, DELETED, UNENROLLED = 8, 25, 26, 31, 24, 23
+
+
+def arrivals(campaign: Campaign, courseid: int) -> dict[int, tuple[int, int]]:
+    query = sa.select(arrival.c.userid, arrival.c.timestart, arrival.c.timeend).where(
+        arrival.c.run == campaign.run, arrival.c.courseid == courseid
+    )
+    with campaign.engine.connect() as connection:
+        return {userid: (start, end) for userid, start, end in connection.execute(query)}
+
+
+def recorded(world: World, registrations: list[Registration], **hosts: str) -> Campaign:
+    campaign = world.campaign()
+    world.decide(campaign, {SPACE: "reset", ARCHIVED: "archive", 8: "exclude"})
+    world.feed(campaign, registrations, hosts)
+    record_people(campaign)
+    return campaign
+
+
+def test_standing_on_the_real_database(world: World) -> None:
+    campaign = recorded(world, [Registration("22300003", "LI3INF01", "22300003"), Registration("n1", "LI3INF02")])
+    found = world.standings(campaign, SPACE)
+    enrolled = set(world.enrolled(SPACE))
+    assert {user for user, standing in found.items() if standing == "teacher"} == TEACHERS
+    assert {user for user, standing in found.items() if standing == "staying"} == {REPEATER}
+    assert {user for user, standing in found.items() if standing == "leaving"} == enrolled - TEACHERS - {REPEATER}
+    assert {SUSPENDED, BY_HAND, NO_ROLE} < {user for user, standing in found.items() if standing == "leaving"}
+    assert world.standings(campaign, 8) == {}
+    assert set(world.standings(campaign, ARCHIVED).values()) == {"teacher", "leaving"}, "nobody is registered there"
+    assert arrivals(campaign, ARCHIVED) == {}
+
+
+def test_accounts_by_username_else_by_idnumber(world: World) -> None:
+    by_name = world.add_user("e26000001")
+    by_number = world.add_user("autre.nom", idnumber="26000002")
+    world.add_user("efface", idnumber="26000003", deleted=1)
+    world.add_user("jumeau1", idnumber="26000004")
+    world.add_user("jumeau2", idnumber="26000004")
+    world.add_user("e26000005", mnethostid=9)
+    world.add_user("lea", idnumber="")
+    campaign = recorded(world, [
+        Registration("26000001", "LI3INF01", "E26000001"),  # Moodle's user names are lower case, LDAP's may not be
+        Registration("26000002", "LI3INF01", "inconnu"),
+        Registration("26000003", "LI3INF01", "efface"),
+        Registration("26000004", "LI3INF01"),  # two accounts carry it: no guess
+        Registration("26000005", "LI3INF01", "e26000005"),
+        Registration("26000006", "LI3INF01", "léa"),  # the column's collation takes é for e
+        Registration("26000007", "L1MAT101", "inconnu"),  # not in a space of the run
+    ])  # fmt: skip
+    assert set(arrivals(campaign, SPACE)) == {by_name, by_number}
+    query = sa.select(unknown_student.c.code_etudiant).where(unknown_student.c.run == campaign.run)
+    with campaign.engine.connect() as connection:
+        assert sorted(connection.execute(query).scalars()) == [f"2600000{n}" for n in (3, 4, 5, 6)]
+
+
+def test_only_active_registrations_of_the_element_or_of_one_it_hosts(world: World) -> None:
+    registered = [
+        Registration("22300001", "LI3INF01", "22300001", statut="annulee"),
+        Registration("22300002", "LI3INF01", "22300002", statut="dispense"),
+        Registration("22300003", "li3inf01\u00a0", "22300003"),
+        Registration("22300004", "PORTE1", "22300004"),
+        Registration("22300005", "PORTE2", "22300005"),
+    ]
+    campaign = recorded(world, registered, PORTE1="LI3INF01", PORTE2="L1MAT101")
+    assert set(arrivals(campaign, SPACE)) == {8, 9}
+
+
+def test_the_widest_window_of_all_registrations(world: World) -> None:
+    september, december, june = date(2026, 9, 1), date(2026, 12, 31), date(2027, 6, 30)
+    campaign = recorded(world, [
+        Registration("22300001", "LI3INF01", "22300001"),
+        Registration("22300002", "LI3INF01", "22300002", depuis=september, jusqu_a=december),
+        Registration("22300002", "LI3INF01", "22300002", depuis=december, jusqu_a=june, etape="SM1INF"),
+        Registration("22300003", "LI3INF01", "22300003", depuis=september, jusqu_a=june),
+        Registration("22300003", "LI3INF01", "22300003", etape="SM1INF"),
+    ])  # fmt: skip
+    found = arrivals(campaign, SPACE)
+    start = int(datetime(2026, 8, 31, 23, tzinfo=UTC).timestamp())  # midnight of London's summer
+    end = int(datetime(2027, 6, 30, 23, tzinfo=UTC).timestamp())  # the last day is included
+    assert found == {6: (0, 0), 7: (start, end), 8: (0, 0)}
+
+
+def test_matrix_of_roles(world: World) -> None:
+    course, activity = world.context(50, SPACE), world.row("context", id=101)["id"]
+    category, system = world.context(40, 3), world.context(10, 0)
+    elsewhere = world.context(50, 4)
+    people = {name: world.add_user(f"matrice.{name}") for name in (
+        "manager", "creator", "both", "local_student", "examiner", "role_only", "guest", "elsewhere",
+        "suspended_teacher", "registered_examiner",
+    )}  # fmt: skip
+    world.assign("manager", category, people["manager"])
+    world.assign("coursecreator", system, people["creator"])
+    for role in ("student", "teacher"):
+        world.assign(role, course, people["both"])
+    world.enrol(SPACE, people["both"], "database")
+    world.enrol(SPACE, people["local_student"], "manual")
+    world.assign("student", course, people["local_student"])
+    world.assign("teacher", activity, people["local_student"])
+    world.enrol(SPACE, people["examiner"], "manual")
+    world.assign("teacher", activity, people["examiner"])
+    world.enrol(SPACE, people["registered_examiner"], "manual")
+    world.assign("teacher", activity, people["registered_examiner"])
+    world.assign("student", course, people["role_only"])
+    world.assign("guest", course, people["guest"])
+    world.assign("editingteacher", elsewhere, people["elsewhere"])
+    world.enrol(SPACE, people["elsewhere"], "self")
+    world.enrol(SPACE, people["suspended_teacher"], "manual", status=1)
+    world.assign("editingteacher", course, people["suspended_teacher"])
+    campaign = recorded(world, [Registration("r", "LI3INF01", "matrice.registered_examiner")])
+    found = world.standings(campaign, SPACE)
+    assert {name: found[userid] for name, userid in people.items()} == {
+        "manager": "teacher", "creator": "teacher", "both": "teacher", "examiner": "teacher",
+        "suspended_teacher": "teacher", "local_student": "leaving", "role_only": "leaving", "guest": "leaving",
+        "elsewhere": "leaving", "registered_examiner": "staying",
+    }  # fmt: skip
+
+
+def test_recording_again_replaces(world: World) -> None:
+    campaign = recorded(world, [Registration("22300003", "LI3INF01", "22300003")])
+    before = world.standings(campaign, SPACE)
+    record_people(campaign)
+    assert world.standings(campaign, SPACE) == before
+    world.feed(campaign, [Registration("22300004", "LI3INF01", "22300004")])
+    record_people(campaign)
+    assert set(arrivals(campaign, SPACE)) == {9}
+
+
+def test_planned_arrivals_counts_those_not_enrolled_by_the_platform_method(world: World) -> None:
+    new = world.add_user("e26000001")
+    assert new
+    campaign = recorded(world, [
+        Registration("22300003", "LI3INF01", "22300003"),
+        Registration("22300021", "LI3INF01", "22300021"),  # by hand so far
+        Registration("26000001", "LI3INF01", "e26000001"),
+    ])  # fmt: skip
+    assert planned_arrivals(campaign) == {SPACE: 2}
+
+
+def test_cap_on_students_who_vanish(world: World) -> None:
+    capped = world.with_platform(limits={"archived_share": 1, "unenrolled_share": 0.5, "free_space_gib": 0})
+    with pytest.raises(TransitionError, match=r"étudiants sur \d+ .*unenrolled_share"):
+        check_caps(recorded(capped, [Registration("22300003", "LI3INF01", "22300003")]))
+    elsewhere = [Registration(f"223000{n:02}", "AUTRE", f"223000{n:02}") for n in range(1, 25)]
+    check_caps(recorded(capped, elsewhere))
+    check_caps(recorded(world, []))
+
+
+def test_without_a_lot_of_the_year_nothing_is_recorded(world: World) -> None:
+    campaign = world.campaign()
+    world.decide(campaign, {SPACE: "reset"})
+    with pytest.raises(TransitionError, match="n'a pas de lot Apogée de l'année 2026"):
+        record_people(campaign)
+
+
+@pytest.mark.parametrize("method", ["database", "cohort"])
+@pytest.mark.parametrize("everything", [False, True])
+def test_traces_start_from_the_small_side(world: World, method: str, everything: bool) -> None:
+    campaign = recorded(world.with_platform(enrolment=method), [Registration("22300003", "LI3INF01", "22300003")])
+    for trace in enrolment_traces(campaign, Scope(campaign.run, everything)):
+        with campaign.engine.connect() as connection:
+            compiled = trace.rows.compile(
+                connection, schema_translate_map={"state": campaign.state_schema}, render_schema_translate=True
+            )
+            plan = connection.exec_driver_sql("EXPLAIN " + str(compiled), tuple(
+                compiled.params[name] for name in compiled.positiontup or ())).mappings().all()  # fmt: skip
+        assert plan[0]["table"] in ("decision", "space_context"), plan
+        assert not [row["table"] for row in plan[1:] if row["type"] == "ALL"], plan

@@ -1,0 +1,48 @@
+"""The drill: what a backup would give back, compared row by row with what it promised."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.restore.conftest import NAME, World
+from tests.restore.test_stage import alter
+from tests.support.dump import compare
+from transition.errors import TransitionError
+from transition.restore.drill import latest_year, restore_drill
+
+
+def test_a_drill_proves_and_leaves_nothing(still_world: World) -> None:
+    world = still_world
+    before = world.dump()
+    campaign = world.open("drill")
+    sentence = restore_drill(campaign, number=2, seed=7)
+    proof = Path(campaign.platform.storage) / NAME / "2026" / "reports" / "restore_drill-drill.json"
+    assert sentence == f"2 espaces sur 2 restaurés à l'essai, {proof}"
+    facts = json.loads(proof.read_text(encoding="utf-8"))
+    assert facts["seed"] == 7
+    assert len({space["code"] for space in facts["spaces"]}) == 2
+    assert all(space["rows"] > 500 and space["fault"] == "" for space in facts["spaces"])
+    again = world.open("again")
+    restore_drill(again, number=2, seed=7)
+    same = json.loads((proof.parent / "restore_drill-again.json").read_text(encoding="utf-8"))
+    assert [space["code"] for space in same["spaces"]] == [space["code"] for space in facts["spaces"]]
+    assert compare(before, world.dump()) == {}
+    assert f"{NAME}_2026_drill" not in world.schemas()
+    proven = world.execute(f"SELECT COUNT(*) FROM {NAME}_transition.journal WHERE action = 'proven'")
+    assert proven == [(4,)]
+
+
+def test_a_drill_names_what_would_not_come_back(world: World) -> None:
+    campaign = world.open("drill")
+    for path in Path(campaign.platform.storage).glob("*/2026/backup/*/quiz_attempts.parquet"):
+        alter(path)
+    with pytest.raises(TransitionError, match=r"LI3INF01 : .*quiz_attempts\.parquet est absent ou altéré"):
+        restore_drill(campaign, number=100, seed=1)
+    assert f"{NAME}_2026_drill" not in world.schemas()
+
+
+def test_the_latest_year_that_has_a_backup(still_world: World) -> None:
+    world = still_world
+    assert latest_year(world.open("drill", year=2027)) == 2026
+    assert latest_year(world.open("drill", year=2025)) == 2025

@@ -1,0 +1,130 @@
+"""Killed at any statement and run again, a restore ends in the same state."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.restore.conftest import MOODLE, NAME, World
+from transition.campaign import Campaign
+from transition.restore import branches, put_back
+from transition.restore.stage import Request, restore
+from transition.rules.model import load_rules
+from transition.state import schema
+
+ARCHIVE, STATE, SAVED = f"{NAME}_2026", f"{NAME}_transition", "saved_tables"
+# Few tables, or the kills would take an hour: rows with children and without, grades, enrolments.
+TABLES = (
+    "assign_submission", "assignsubmission_onlinetext", "choice_answers", "grade_grades", "groups_members",
+    "role_assignments", "user_enrolments",
+)  # fmt: skip
+REQUEST = Request("LI3INF02", name=True, enrolments=True)
+
+
+class Ground:
+    """The tables that the restore writes, saved once and put back at will."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.tables = [
+            *(f"{MOODLE}.mdl_{name}" for name in (*TABLES, "course", "course_categories", "context")),
+            *(f"{ARCHIVE}.{prefix}_{name}" for name in TABLES for prefix in ("mdl", "key")),
+            f"{STATE}.space_reset", f"{STATE}.ex_change",
+        ]  # fmt: skip
+        self.columns: dict[str, str] = {}
+        world.execute(f"CREATE DATABASE {SAVED}")
+        for number, name in enumerate(self.tables):
+            world.execute(f"CREATE TABLE {SAVED}.t{number} LIKE {name}")
+            world.execute(f"INSERT INTO {SAVED}.t{number} SELECT * FROM {name}")
+
+    def put_back(self) -> None:
+        for number, name in enumerate(self.tables):
+            self.world.execute(f"DELETE FROM {name}")
+            self.world.execute(f"INSERT INTO {name} SELECT * FROM {SAVED}.t{number}")
+
+    def mark(self) -> tuple[Any, ...]:
+        """A digest of every table without moments, by the server: it tells after which commit a kill was."""
+        names = [name for name in self.tables if name not in (f"{MOODLE}.mdl_course", f"{STATE}.ex_change")]
+        return tuple(self.world.execute(f"CHECKSUM TABLE {', '.join(names)}"))
+
+    def state(self) -> tuple[Any, ...]:
+        """Every row of every table, moments aside."""
+        found = []
+        for name in self.tables:
+            if name not in self.columns:
+                columns = [row[0] for row in self.world.execute(f"SHOW COLUMNS FROM {name}")]
+                self.columns[name] = ", ".join(f"`{c}`" for c in columns if c not in {"cacherev", "at"})
+            found.append(tuple(self.world.execute(f"SELECT {self.columns[name]} FROM {name} ORDER BY 1, 2")))
+        return tuple(found)
+
+
+@pytest.fixture
+def ground(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    for (name,) in world.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = :schema AND table_type = 'BASE TABLE'"
+        " AND table_name LIKE 'key\\_%'", schema=ARCHIVE,
+    ):  # fmt: skip
+        if name.removeprefix("key_") not in TABLES:
+            world.execute(f"DELETE FROM {ARCHIVE}.{name} WHERE courseid = 3")
+    for (name,) in world.execute(
+        "SELECT table_name FROM information_schema.views WHERE table_schema = :schema", schema=ARCHIVE
+    ):
+        world.execute(f"DROP VIEW {ARCHIVE}.{name}")
+    rules = load_rules()
+    monkeypatch.setattr(branches, "load_rules", lambda: rules)
+    monkeypatch.setattr(put_back, "CHUNK", 150)
+    monkeypatch.setattr(schema, "upgrade", lambda _: None)  # nothing but DDL that is there already
+    yield Ground(world)
+    world.execute(f"DROP DATABASE {SAVED}")
+
+
+def killed_at(campaign: Campaign, step: int) -> bool:
+    """Restore in a process that dies right before its ``step``-th statement or commit; False if it ended before."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(*_: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", count)
+        sa.event.listen(sa.Engine, "commit", count)
+        status = 1
+        try:
+            restore(campaign, REQUEST)
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the restore failed"
+    return False
+
+
+def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(ground: Ground) -> None:
+    campaign = ground.world.open("killed")
+    assert "mdl_assign" in campaign.moodle["assign"].name, "reflected once, for every child"
+    before = ground.mark()
+    restore(campaign, REQUEST)
+    whole = ground.state()
+    ground.put_back()
+    assert ground.mark() == before
+    seen, step = {before}, 1
+    while killed_at(campaign, step):
+        mark = ground.mark()
+        if mark not in seen:  # else the same rows as after another kill: the same end
+            seen.add(mark)
+            restore(campaign, REQUEST)
+            assert ground.state() == whole, f"killed before step {step}"
+        if mark != before:
+            ground.put_back()
+        step += 1
+    assert step > 100
+    assert len(seen) > 7, "too few kills hit a write"

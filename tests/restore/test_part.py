@@ -1,0 +1,85 @@
+"""One activity, one student: what comes back is theirs, and only that."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.restore.conftest import NAME, World
+from tests.support.dump import compare
+from transition.errors import TransitionError
+from transition.restore.stage import Request, restore
+from transition.rules.model import load_rules
+
+ARCHIVE = f"{NAME}_2026"
+
+
+def left(world: World, courseid: int) -> dict[str, set[str]]:
+    """Rules by table of the rows of a space that are still in the archive."""
+    tables = world.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = :s AND table_name LIKE 'key\\_%'"
+        " AND table_name <> 'key_of_spaces'", s=ARCHIVE
+    )  # fmt: skip
+    found: dict[str, set[str]] = {}
+    for (key,) in tables:
+        name = key.removeprefix("key_")
+        rows = world.execute(
+            f"SELECT DISTINCT k.`rule` FROM {ARCHIVE}.{key} k JOIN {ARCHIVE}.mdl_{name} t ON t.id = k.id"
+            f" WHERE k.courseid = {courseid}"
+        )
+        if rows:
+            found[name] = {rule for (rule,) in rows}
+    return found
+
+
+def test_activities_one_by_one_leave_only_what_is_the_courses(world: World) -> None:
+    modules = {id_ for (id_,) in world.execute("SELECT id FROM mdl_course_modules WHERE course = 4")}
+    quiz = next(row["name"] for row in world.before["quiz"].values() if row["course"] == 4)
+    restore(world.open("by name"), Request("L1MAT101", activity=quiz))
+    back = compare(world.reset, world.dump())
+    attempts = {id_ for id_, row in world.before["quiz_attempts"].items() if _name(world, row["quiz"]) == (4, quiz)}
+    assert back["quiz_attempts"].added == attempts
+    assert attempts
+    items = [row["id"] for row in world.before["grade_items"].values()
+             if (row["courseid"], row["itemmodule"]) == (4, "quiz")]  # fmt: skip
+    assert {world.before["grade_grades"][id_]["itemid"] for id_ in back["grade_grades"].added} <= set(items)
+    assert not {"assign_submission", "forum_posts", "groups_members"} & back.keys()
+    for number in sorted(modules):
+        restore(world.open(f"activity-{number}"), Request("L1MAT101", activity=str(number)))
+    activities = {rule.rule for rule in load_rules() if rule.activity}
+    assert not {table: rules & activities for table, rules in left(world, 4).items() if rules & activities}
+    assert world.execute(f"SELECT COUNT(*) FROM {NAME}_transition.space_reset WHERE courseid = 4") == [(1,)]
+
+
+def _name(world: World, quiz: int) -> tuple[int, str]:
+    row = world.before["quiz"][quiz]
+    return row["course"], row["name"]
+
+
+def test_one_student(world: World) -> None:
+    student = next(
+        row["userid"] for row in world.before["quiz_attempts"].values()
+        if world.before["quiz"][row["quiz"]]["course"] == 2
+    )  # fmt: skip
+    username = world.before["user"][student]["username"]
+    restore(world.open("student"), Request("LI3INF01", student=username, conflicts="skip"))
+    back = compare(world.reset, world.dump())
+    for table in ("quiz_attempts", "assign_submission", "grade_grades", "logstore_standard_log", "choice_answers"):
+        people = {world.before[table][id_]["userid"] for id_ in back[table].added}
+        assert people <= {student} or table == "logstore_standard_log", table
+    usages = {world.before["quiz_attempts"][id_]["uniqueid"] for id_ in back["quiz_attempts"].added}
+    assert usages
+    assert usages <= back["question_usages"].added
+    attempts = {id_ for id_, row in world.before["question_attempts"].items() if row["questionusageid"] in usages}
+    assert attempts <= back["question_attempts"].added
+    steps = {id_ for id_, row in world.before["question_attempt_steps"].items() if row["questionattemptid"] in attempts}
+    assert steps <= back["question_attempt_steps"].added
+
+
+@pytest.mark.parametrize(("part", "sentence"), [
+    ({"activity": "Quizz de révision introuvable"}, "n'a pas, ou plus, d'activité"),
+    ({"student": "personne"}, "Aucun compte de Moodle n'a l'identifiant demandé"),
+])  # fmt: skip
+def test_a_part_that_is_not_there(world: World, part: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(TransitionError, match=sentence):
+        restore(world.open("restore"), replace(Request("LI3INF01"), **part))

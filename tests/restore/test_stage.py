@@ -1,0 +1,238 @@
+"""A space that was reset comes back as it was: every row of every table, from either source."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.restore.conftest import NAME, World
+from tests.support.campaign import run_chain
+from tests.support.dump import Rows, compare
+from transition.errors import TransitionError
+from transition.restore.stage import Request, restore
+
+ARCHIVE, STATE = f"{NAME}_2026", f"{NAME}_transition"
+CODES = ("LI3INF02", "LI3INF01", "L1MAT101", "M1DRO201", "LETL2H03", "M2CHI305")
+
+
+def differences(expected: dict[str, Rows], found: dict[str, Rows]) -> dict[str, Any]:
+    """Tables that differ, the revision of the spaces' cache aside."""
+    expected, found = (
+        {**tables, "course": {id_: {**row, "cacherev": 0} for id_, row in tables["course"].items()}}
+        for tables in (expected, found)
+    )
+    return dict(compare(expected, found))
+
+
+def restored(world: World) -> dict[str, Rows]:
+    """All as it was, beside the new year's enrolments, and teachers whom ex_ renaming enrolled by hand."""
+    added = {t: {**world.reset[t], **world.before[t]} for t in ("user_enrolments", "role_assignments")}
+    return {**world.before, **added}
+
+
+def everything(code: str, **more: Any) -> Request:
+    return Request(code, name=True, enrolments=True, **more)
+
+
+def restore_all(world: World, run_id: str) -> list[str]:
+    return [restore(world.open(f"{run_id}-{code}"), everything(code)) for code in CODES]
+
+
+def test_every_space_comes_back_from_the_archive_schema(world: World) -> None:
+    sentences = restore_all(world, "restore")
+    assert sentences[0] == (
+        "LI3INF02 : 12160 lignes remises dans Moodle, nom et catégorie rendus. Purgez maintenant les caches de Moodle"
+        " (admin/cli/purge_caches.php)."
+    )
+    after = world.dump()
+    assert differences(restored(world), after) == {}
+    revisions = {id_: row["cacherev"] for id_, row in after["course"].items()}
+    assert all(revisions[id_] > world.before["course"][id_]["cacherev"] for id_ in range(2, 8))
+    assert world.execute(f"SELECT COUNT(*) FROM {STATE}.space_reset") == [(0,)], "they may be reset again"
+    assert world.execute(f"SELECT COUNT(*) FROM {ARCHIVE}.mdl_quiz_attempts") == [(0,)], "moved, not copied"
+    for code in ("LI3INF02", "L1MAT101"):
+        assert restore(world.open(f"again-{code}"), everything(code)) == f"{code} : déjà restauré, rien n'a changé."
+    assert compare(after, world.dump()) == {}
+
+
+def test_every_space_comes_back_from_the_backup(world: World) -> None:
+    # What a later run backs up is the new year's: it is not what comes back.
+    run_chain(world.open("later", dry_run=True, courses=("L1MAT101",)), ["preflight", "july_backup"])
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    restore_all(world, "restore")
+    after = world.dump()
+    assert differences(restored(world), after) == {}
+    for code in ("LI3INF02", "L1MAT101"):
+        assert restore(world.open(f"again-{code}"), everything(code)) == f"{code} : déjà restauré, rien n'a changé."
+    assert compare(after, world.dump()) == {}
+    assert f"{ARCHIVE}_staging" not in world.schemas()
+
+
+def test_without_name_and_enrolments_these_stay_as_the_campaign_left_them(world: World) -> None:
+    restore(world.open("restore"), Request("LI3INF02"))
+    after = world.dump()
+    for table in ("user_enrolments", "role_assignments", "context", "enrol"):
+        assert after[table] == world.reset[table]
+    assert after["course"][3]["shortname"] == "ex_LI3INF02"
+    assert {row["course"] for row in after["assign"].values()} >= {3}
+    assert after["quiz_attempts"].keys() == {
+        id_ for id_, row in world.before["quiz_attempts"].items()
+        if world.before["quiz"][row["quiz"]]["course"] in {3, 8, 9}
+    }  # fmt: skip
+    assert "nom et catégorie rendus" in restore(world.open("then"), everything("LI3INF02"))
+    assert world.dump()["course"][3]["shortname"] == "LI3INF02"
+
+
+def _moved_of(world: World, table: str, courseid: int) -> set[int]:
+    return {id_ for (id_,) in world.execute(f"SELECT id FROM {ARCHIVE}.key_{table} WHERE courseid = {courseid}")}
+
+
+def test_a_restored_space_may_be_reset_again(world: World) -> None:
+    restore(world.open("restore"), everything("L1MAT101"))
+    run_chain(world.open("second", courses=("L1MAT101",)))
+    assert differences(world.reset, _without_moments(world.dump(), world.reset)) == {}
+    restore(world.open("once more"), everything("L1MAT101"))
+    after = world.dump()
+    assert set(world.before["quiz_attempts"]) >= after["quiz_attempts"].keys() > set()
+
+
+def _without_moments(found: dict[str, Rows], like: dict[str, Rows]) -> dict[str, Rows]:
+    """Rows that enrolment writes anew get new ids and moments: only their number is compared."""
+    for table in ("user_enrolments", "role_assignments"):
+        assert len(found[table]) == len(like[table])
+    return {**found, **{t: like[t] for t in ("user_enrolments", "role_assignments", "course")}}
+
+
+# A repeater has worked in the space since: the same submission, the same grade; a message took an old id; and a
+# teacher has deleted an activity.
+def work_in(world: World) -> dict[str, Any]:
+    submission = next(row for id_, row in world.before["assign_submission"].items() if _course(world, id_) == 2)
+    grade = next(
+        row for row in world.before["grade_grades"].values()
+        if world.before["grade_items"][row["itemid"]]["courseid"] == 2
+    )  # fmt: skip
+    post = world.before["forum_posts"][min(_moved_of(world, "forum_posts", 2))]
+    choice = next(id_ for id_, row in world.before["choice"].items() if row["course"] == 2)
+    _insert(world, "assign_submission", {**submission, "id": None, "status": "submitted", "timecreated": 1})
+    _insert(world, "grade_grades", {**grade, "id": None, "finalgrade": 1})
+    _insert(world, "forum_posts", {**post, "subject": "Bonjour"})
+    world.execute(f"DELETE FROM mdl_choice WHERE id = {choice}")
+    return {"submission": submission["id"], "grade": grade["id"], "post": post["id"], "choice": choice}
+
+
+def _course(world: World, submission: int) -> int:
+    return int(world.before["assign"][world.before["assign_submission"][submission]["assignment"]]["course"])
+
+
+def _insert(world: World, table: str, row: dict[str, Any]) -> None:
+    names = ", ".join(f"`{column}`" for column in row)
+    world.execute(f"INSERT INTO mdl_{table} ({names}) VALUES ({', '.join(f':{column}' for column in row)})", **row)
+
+
+@pytest.mark.parametrize("source", ["archive", "backup"])
+def test_conflicts(world: World, source: str) -> None:
+    moved = {t: _moved_of(world, t, 2) for t in ("assign_submission", "forum_posts", "choice_answers")}
+    ids = work_in(world)
+    if source == "backup":
+        world.execute(f"DROP DATABASE {ARCHIVE}")
+        moved.pop("choice_answers")  # their path is gone with their activity: they are counted, not found
+    worked = world.dump()
+    listed = _listed(world)
+    assert f"(assignment, userid, groupid, attemptnumber) (id {ids['submission']})" in listed["assign_submission"]
+    assert f"(userid, itemid) (id {ids['grade']})" in listed["grade_grades"]
+    assert f"leur identifiant est celui d'une autre ligne (id {ids['post']})" in listed["forum_posts"]
+    answers = {row["id"] for row in world.before["choice_answers"].values() if row["choiceid"] == ids["choice"]}
+    assert listed["choice_answers"].startswith(f"choice_answers : {len(answers)} lignes, ")
+    assert [t for t in listed if t.startswith("assignsubmission_")], "what hangs from a row that stays, stays"
+    assert compare(worked, world.dump()) == {}, "stop: nothing is written"
+
+    sentence = restore(world.open("scratch"), everything("LI3INF01", conflicts="scratch"))
+    assert f"copiées dans le schéma {ARCHIVE}_scratch" in sentence
+    assert compare(worked, world.dump()) == {}, "scratch: nothing is written in Moodle"
+    for table, moved_ids in moved.items():
+        assert _scratch(world, table) == {id_: world.before[table][id_] for id_ in moved_ids}, table
+
+    assert "laissées de côté" in restore(world.open("skip"), everything("LI3INF01", conflicts="skip"))
+    after = world.dump()
+    for table, rows in worked.items():
+        if table not in {"course", "user_enrolments"}:
+            assert {id_: after[table].get(id_) for id_ in rows} == rows, f"{table}: what is there stays"
+    missing = compare(world.before, after)
+    assert {i for i in missing["assign_submission"].gone if _course(world, i) == 2} == {ids["submission"]}
+    assert ids["grade"] in missing["grade_grades"].gone
+    # The cause is gone: the rest comes back.
+    world.execute(f"DELETE FROM mdl_assign_submission WHERE id > {max(world.before['assign_submission'])}")
+    restore(world.open("rest"), everything("LI3INF01", conflicts="skip"))
+    assert world.dump()["assign_submission"].keys() >= {ids["submission"]}
+
+
+def _listed(world: World) -> dict[str, str]:
+    """The refusal's lines, by table."""
+    with pytest.raises(TransitionError) as refusal:
+        restore(world.open("stop"), everything("LI3INF01"))
+    lines = str(refusal.value).splitlines()
+    assert lines[0].startswith("Rien n'a été écrit : l'espace LI3INF01 a changé")
+    return {line.split(" : ")[0].removeprefix("  - "): line.removeprefix("  - ") for line in lines[1:]}
+
+
+def _scratch(world: World, table: str) -> Rows:
+    names = list(next(iter(world.before[table].values())))
+    rows = world.execute(f"SELECT * FROM {ARCHIVE}_scratch.mdl_{table}")
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+
+def alter(path: Path) -> None:
+    """Another value in one column of every row: a file that opens, whose groups are where they were."""
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
+    with pq.ParquetWriter(path, groups[0].schema) as writer:
+        for group in groups:
+            place = group.schema.get_field_index("sumgrades")
+            value = pa.array([None] * len(group), group.schema.field(place).type)
+            writer.write_table(group.set_column(place, group.schema.field(place), value))
+
+
+def test_a_code_that_cannot_be_restored(still_world: World) -> None:
+    world = still_world
+
+    def refused(code: str, **more: Any) -> str:
+        with pytest.raises(TransitionError) as refusal:
+            restore(world.open("refused", **more), Request(code))
+        return str(refusal.value)
+
+    before = world.dump()
+    assert "les plus proches : LI3INF0" in refused("LI3INFO1")
+    assert refused("ESPCOMP01").startswith("L'espace ESPCOMP01 n'a pas été réinitialisé (Ecampus, année 2026)")
+    assert "n'a pas été réinitialisé" in refused("LI3INF01", year=2025)
+    other = world.campaign.platform.model_copy(update={"site": "https://ailleurs.example"})
+    assert "est celle du site http://127.0.0.1:8045" in refused("LI3INF01", platform=other)
+    for task in ("purge:assign", "restore"):
+        with world.campaign.lock(task):
+            assert f"l'étape {task} d'une autre exécution est en cours" in refused("LI3INF01")
+    world.execute(f"UPDATE {STATE}.maintenance SET reopened_at = NULL")
+    assert "l'exécution transition tient Moodle en maintenance" in refused("LI3INF01")
+    world.execute(f"UPDATE {STATE}.maintenance SET reopened_at = closed_at")
+    assert compare(before, world.dump()) == {}
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, alter])
+def test_a_damaged_backup_is_refused(world: World, damage: Callable[[Path], None]) -> None:
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    for path in Path(world.campaign.platform.storage).glob("*/2026/backup/*/quiz_attempts.parquet"):
+        damage(path)
+    before = world.dump()
+    with pytest.raises(TransitionError, match=r"quiz_attempts\.parquet"):
+        restore(world.open("restore"), everything("LI3INF01"))
+    assert compare(before, world.dump()) == {}
+
+
+def test_messages_name_no_student(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        restore(world.open("restore"), everything("L1MAT101"))
+    students = {row["username"] for row in world.before["user"].values() if row["username"].startswith("223")}
+    assert "L1MAT101" in caplog.text
+    assert not [name for name in students if name in caplog.text]

@@ -1,0 +1,90 @@
+"""Campaigns for tests: the platform of the real database, and the chain run without Airflow."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.support.feed import element, registrations, write_year
+from transition.campaign import Campaign
+from transition.platforms import Platform
+
+# The spaces of the reference database (course.idnumber), those of Apogée's model first.
+MODELLED = ("LI3INF01", "LI3INF02", "L1MAT101", "M1DRO201", "LETL2H03", "M2CHI305")
+LEFT_THE_MODEL = "LI3INF02"
+REPEATERS = ("22300003", "22300009")
+NEWCOMERS = ("22600001", "22600002", "22600003")
+
+
+def reference_platform(storage: Path, **more: Any) -> Platform:
+    """The platform whose database the reference data is."""
+    facts: dict[str, Any] = {
+        "name": "ecampus", "label": "Ecampus", "site": "http://127.0.0.1:8045", "timezone": "Europe/London",
+        "table_prefix": "mdl_", "connections": {"moodle": "moodle_ecampus", "apogee": "apogee_ecampus"},
+        "categories": {"complementary": "ESP-COMP", "archives": "ARCHIVES"}, "enrolment": "database",
+        "student_role": "student", "dates": {"transition": "0 2 16 8 *"}, "storage": str(storage),
+        "limits": {"archived_share": 0.5, "unenrolled_share": 1.0, "free_space_gib": 0.1}, "approval": "automatic",
+    }  # fmt: skip
+    return Platform.model_validate({**facts, **more})
+
+
+def reference_feed(folder: Path) -> None:
+    """Years 2025 and 2026 for the reference database: one space left the model, two students repeat, three are new."""
+    old, new = [element(code) for code in MODELLED], [element(code) for code in MODELLED if code != LEFT_THE_MODEL]
+    registered: dict[str, tuple[str, ...]] = {code: NEWCOMERS for code in MODELLED if code != LEFT_THE_MODEL}
+    registered["LI3INF01"] = (*REPEATERS, *NEWCOMERS)
+    teachers = [{"code": code, "identifiant": "enseignant1"} for code in registered]
+    write_year(folder, 2025, {"element": old})
+    write_year(folder, 2026, {"element": new, "enseignant_affectation": teachers, **registrations(registered)})
+
+
+def add_newcomers(engine: sa.Engine) -> None:
+    """Accounts of the new year's students, as Moodle creates them at their first login: copies of an old student's."""
+    with engine.begin() as connection:
+        columns = [row[0] for row in connection.execute(sa.text("SHOW COLUMNS FROM mdl_user")) if row[0] != "id"]
+        own = {
+            "username": ":name",
+            "idnumber": ":name",
+            "email": "CONCAT(:name, '@etu.example')",
+            "firstname": "'Nouvelle'",
+        }
+        values = ", ".join(own.get(column, f"`{column}`") for column in columns)
+        names = ", ".join(f"`{column}`" for column in columns)
+        for name in NEWCOMERS:
+            connection.execute(
+                sa.text(f"INSERT INTO mdl_user ({names}) SELECT {values} FROM mdl_user WHERE username = '22300001'"),
+                {"name": name},
+            )
+
+
+def run_chain(campaign: Campaign, stages: Sequence[str] = ()) -> None:
+    """Run the stages of the chain in their order, without Airflow: all, or those named."""
+    from transition import contents, decisions, ex_rename, freeze, grades, maintenance, plan, preflight, purge, verify
+    from transition.apogee import stage as apogee
+    from transition.backup import stage as backup
+    from transition.enrolment import stage as enrolment
+    from transition.report import stage as report
+    from transition.rules.model import rule_names
+
+    def purge_all(campaign: Campaign) -> None:
+        for rule in rule_names():
+            if rule != "enrolment":
+                purge.purge(campaign, rule)
+
+    def approve(campaign: Campaign) -> None:
+        if plan.approved_by(campaign) is None:
+            plan.approve(campaign, "test")
+
+    chain = {
+        "preflight": preflight.preflight, "july_backup": backup.july_backup, "grade_exports": grades.grade_exports,
+        "apogee_sync": apogee.apogee_sync, "detect_missing": decisions.detect_missing, "plan": plan.plan,
+        "approval": approve, "maintenance_on": maintenance.close,
+        "freeze": freeze.freeze, "ex_rename": ex_rename.ex_rename, "purge": purge_all,
+        "file_contents": contents.file_contents,
+        "enrolment": enrolment.enrolment, "verify": verify.verify,
+        "maintenance_off": maintenance.reopen, "report": report.report,
+    }  # fmt: skip
+    for name, function in chain.items():
+        if not stages or name in stages:
+            function(campaign)

@@ -1,0 +1,379 @@
+"""What the campaign decides about each space: the whole matrix in memory, then on the real database."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo.server import PrivateMariaDB
+from tests.support.campaign import LEFT_THE_MODEL, MODELLED, reference_feed, reference_platform
+from tests.support.feed import element, registrations, write_year
+from transition.apogee import tables as apogee
+from transition.apogee.calendar import CalendarException
+from transition.apogee.model import Model, load_model
+from transition.apogee.stage import apogee_sync
+from transition.campaign import Campaign, now
+from transition.decisions import (
+    APPLIED,
+    DecidingCategories,
+    Facts,
+    Space,
+    check_categories,
+    decide,
+    detect_missing,
+    still_excluded,
+)
+from transition.errors import TransitionError
+from transition.state import schema, tables
+
+TODAY = date(2026, 8, 16)
+COMPLEMENTARY, ARCHIVES = 7, 9
+PATHS = {"course": (2, 3), "complementary": (7, 8), "complementary itself": (7,), "archives": (9, 10), "root": (9,)}
+
+dates = st.dates(TODAY - timedelta(400), TODAY + timedelta(400))
+exceptions = st.builds(
+    CalendarException,
+    line=st.integers(2, 9),
+    target_type=st.sampled_from(["element", "etape", "cours"]),
+    target=st.just("SINF501"),
+    type=st.sampled_from(["ouverture_precoce", "fermeture_tardive", "decale", "exclu"]),
+    begin=dates,
+    end=dates,
+)
+prefixes = st.sampled_from(["", "ex_"])
+spaces = st.builds(
+    Space,
+    courseid=st.just(4),
+    code=st.sampled_from(["", "\u00a0", "SINF501", "sinf501\u00a0"]),
+    shortname=prefixes.map(lambda prefix: f"{prefix}SINF501"),
+    fullname=prefixes.map(lambda prefix: f"{prefix}SINF501 - Réseaux"),
+    category=st.just("UFR des Sciences / Licence 3"),
+    path=st.sampled_from(sorted(PATHS.values())),
+)
+maybe = st.sampled_from([frozenset[str](), frozenset({"SINF501"})])
+models = st.builds(
+    Model,
+    year=st.just(2026),
+    lots=st.just({2026: "lot-2026", 2025: "lot-2025"}),
+    taught=maybe,
+    hosts=maybe,
+    states=st.sampled_from([{}, {"SINF501": "fermé"}]),
+    last=st.none() | maybe,
+    registered=maybe,
+)
+facts = st.builds(
+    Facts,
+    categories=st.just(DecidingCategories(COMPLEMENTARY, ARCHIVES)),
+    model=models,
+    today=st.just(TODAY),
+    exceptions=st.lists(exceptions, max_size=3).map(lambda some: {"SINF501": some}),
+    spaces_by_key=st.sampled_from([{"SINF501": 1}, {"SINF501": 2}]),
+    ours=st.sampled_from([frozenset[int](), frozenset({4})]),
+)
+
+
+def expected(space: Space, known: Facts) -> str:
+    """The decision by the policy's own words, written apart from the code: the first line that holds."""
+    model, mine = known.model, space.courseid in known.ours
+    inside = "SINF501" if space.key else ""
+    asked = known.exceptions["SINF501"] if inside else []
+    archived = space.path[0] == ARCHIVES or "ex_" in space.shortname or "ex_" in space.fullname
+    table = [
+        (space.path[0] == COMPLEMENTARY, "exclude"),
+        (archived and not mine, "exclude"),
+        (any(one.type == "exclu" for one in asked), "exclude"),
+        (any(one.type in ("fermeture_tardive", "decale") and (one.end or TODAY) > TODAY for one in asked), "defer"),
+        (any(one.type == "ouverture_precoce" and (one.begin or TODAY) <= TODAY for one in asked), "hold"),
+        (archived, "archive"),
+        (not inside, "hold"),
+        (known.spaces_by_key["SINF501"] > 1, "hold"),
+        (bool(model.taught or model.hosts or model.registered), "reset"),
+        (not model.last, "hold"),
+    ]
+    return next((decision for holds, decision in table if holds), "archive")
+
+
+@given(spaces, facts)
+def test_the_matrix(space: Space, known: Facts) -> None:
+    decision, reason = decide(space, known)
+    assert decision == expected(space, known)
+    assert reason and len(reason) < 1000
+
+
+@given(spaces, facts)
+def test_a_protected_space_is_never_applied(space: Space, known: Facts) -> None:
+    protected = space.path[0] == COMPLEMENTARY or (
+        bool(space.key) and any(one.verdict(TODAY) for one in known.exceptions["SINF501"])
+    )
+    if protected:
+        assert decide(space, known)[0] not in APPLIED
+
+
+@given(spaces, facts, st.booleans())
+def test_a_registration_never_archives_and_its_absence_never_does_alone(
+    space: Space, known: Facts, registered: bool
+) -> None:
+    without = decide(space, replace(known, model=replace(known.model, registered=frozenset())))[0]
+    with_one = decide(space, replace(known, model=replace(known.model, registered=frozenset({"SINF501"}))))[0]
+    if without != with_one:
+        assert with_one == "reset"
+        assert without == "hold" or not (known.model.taught | known.model.hosts)
+
+
+@given(exceptions, dates)
+def test_a_late_closing_ends_on_its_day(exception: CalendarException, today: date) -> None:
+    verdict = replace(exception, type="fermeture_tardive").verdict(today)
+    assert (verdict is not None) == (today < (exception.end or today))
+    if verdict:
+        assert verdict[0] == "defer"
+        assert f"{exception.end:%d/%m/%Y}" in verdict[1]
+
+
+@pytest.fixture
+def campaign(server: PrivateMariaDB, reference_moodle: sa.Engine, tmp_path: Path) -> Iterator[Campaign]:
+    """The real platform's courses and categories in a database of the test's own: decisions read no other table."""
+    name = f"decisions_{secrets.token_hex(4)}"
+    everything = sa.create_engine(server.url(), isolation_level="AUTOCOMMIT")
+    with everything.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        for table in ("mdl_course", "mdl_course_categories"):
+            origin = f"{reference_moodle.url.database}.{table}"
+            connection.execute(sa.text(f"CREATE TABLE {name}.{table} LIKE {origin}"))
+            connection.execute(sa.text(f"INSERT INTO {name}.{table} SELECT * FROM {origin}"))
+    reference_feed(tmp_path / "feed")
+    engine = sa.create_engine(server.url(name))
+    made = Campaign(reference_platform(tmp_path, name=name), 2026, "run", engine, feed=tmp_path / "feed")
+    schema.upgrade(made)
+    yield made
+    engine.dispose()
+    with everything.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {made.state_schema}"))
+        connection.execute(sa.text(f"DROP DATABASE {name}"))
+    everything.dispose()
+
+
+def feed(campaign: Campaign, *, lot: Any = 0, **tables_: Any) -> None:
+    """A feed of the reference's model with other tables; `lot` tells two lots of the same year apart."""
+    assert isinstance(campaign.feed, Path)
+    elements = [element(code) for code in MODELLED if code != LEFT_THE_MODEL]
+    people = registrations({"LI3INF01": ["22600001"]})
+    write_year(campaign.feed, 2026, {"element": elements, **people, **tables_})
+    manifest = campaign.feed / "2026" / "lot.csv"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("apogee-2026", f"apogee-2026-{lot}"), "utf-8")
+
+
+def decisions(campaign: Campaign) -> dict[str, tuple[str, str, bool]]:
+    columns = tables.decision.c
+    query = sa.select(columns.code, columns.decision, columns.reason, columns.in_scope)
+    with campaign.engine.connect() as connection:
+        rows = connection.execute(query.where(columns.run == campaign.run))
+        return {row.code: (row.decision, row.reason, row.in_scope) for row in rows}
+
+
+def words(campaign: Campaign) -> dict[str, str]:
+    return {code: decision for code, (decision, _, _) in decisions(campaign).items()}
+
+
+def moodle(campaign: Campaign, statement: str) -> None:
+    with campaign.server.begin() as connection:
+        connection.execute(sa.text(statement))
+
+
+def test_every_course_of_the_real_platform_gets_its_decision(campaign: Campaign) -> None:
+    apogee_sync(campaign)
+    detect_missing(campaign)
+    found = decisions(campaign)
+    assert words(campaign) == {
+        "LI3INF01": "reset", "LI3INF02": "archive", "L1MAT101": "reset", "M1DRO201": "reset", "LETL2H03": "reset",
+        "M2CHI305": "reset", "ESPCOMP01": "exclude", "LI3INF01-2024": "exclude",
+    }  # fmt: skip
+    assert found["LI3INF02"][1] == (
+        "absent de la maquette 2026, présent en 2025, sans inscription active (lot apogee-2026, lot apogee-2025)"
+    )
+    assert found["ESPCOMP01"][1].startswith("dans la catégorie « Espaces complémentaires / Vie étudiante »")
+    assert {code for code, (_, _, in_scope) in found.items() if in_scope} == set(MODELLED)
+    detect_missing(campaign)
+    assert decisions(campaign) == found
+
+
+def test_what_the_feed_changes(campaign: Campaign) -> None:
+    """A host, a closed element with students, one never seen, no code, a code on two spaces, one written otherwise."""
+    kept = [element("LI3INF01\u00a0"), element("MIROIR", code_porteur="L1MAT101"), element("M1DRO201", etat="ferme")]
+    feed(
+        campaign,
+        element=[*kept, element("LETL2H03")],
+        **registrations({"M1DRO201": ["22600001"], "LI3INF01\u00a0": ["22600002"]}),
+    )
+    moodle(campaign, "UPDATE mdl_course SET idnumber = 'JAMAISVU' WHERE shortname = 'LI3INF02'")
+    moodle(campaign, "UPDATE mdl_course SET idnumber = '' WHERE shortname = 'M2CHI305'")
+    moodle(campaign, "UPDATE mdl_course SET idnumber = 'letl2h03' WHERE shortname = 'ESPCOMP01'")
+    apogee_sync(campaign)
+    detect_missing(campaign)
+    found = decisions(campaign)
+    assert found["LI3INF01"][0] == "reset"
+    assert found["L1MAT101"][:2] == ("reset", "porteur d'un élément de la maquette 2026 (lot apogee-2026-0)")
+    assert found["M1DRO201"][0] == "reset"
+    assert "fermé dans la maquette 2026, mais des inscriptions y sont actives" in found["M1DRO201"][1]
+    assert found["JAMAISVU"][0] == "hold"
+    assert "code inconnu d'Apogée" in found["JAMAISVU"][1]
+    assert found[""][0] == "hold"
+    assert "sans numéro d'identification" in found[""][1]
+    assert found["LETL2H03"][0] == "hold"
+    assert "est porté par 2 espaces" in found["LETL2H03"][1]
+    assert found["letl2h03"][0] == "exclude"
+
+
+def test_without_a_snapshot_nothing_is_archived(campaign: Campaign) -> None:
+    assert isinstance(campaign.feed, Path)
+    (campaign.feed / "2025").rename(campaign.feed / "autre")
+    apogee_sync(campaign)
+    detect_missing(campaign)
+    decision, reason, in_scope = decisions(campaign)["LI3INF02"]
+    assert (decision, in_scope) == ("hold", False)
+    assert "aucune maquette 2025" in reason
+
+
+def test_exceptions_by_element_host_step_and_space(campaign: Campaign) -> None:
+    end = date.today() + timedelta(30)
+    late = {"type": "fermeture_tardive", "fin": end}
+    feed(
+        campaign,
+        element=[*(element(code) for code in MODELLED), element("PORTE", code_porteur="L1MAT101")],
+        element_etape=[{"code": "M1DRO201", "etape": "M1DROI"}, {"code": "LETL2H03", "etape": "SL2LET"}],
+        exception_calendrier=[
+            {"cible_type": "element", "cible": "PORTE", **late},
+            {"cible_type": "etape", "cible": "M1DROI-140", **late},
+            {"cible_type": "etape", "cible": "SL2LET", "type": "exclu"},
+            {"cible_type": "cours", "cible": "LI3INF01", "type": "decale", "fin": end},
+            {"cible_type": "cours", "cible": "M2CHI305", "type": "ouverture_precoce", "debut": date.today()},
+        ],
+    )
+    apogee_sync(campaign)
+    detect_missing(campaign)
+    found = words(campaign)
+    assert found["L1MAT101"] == found["M1DRO201"] == found["LI3INF01"] == "defer"
+    assert (found["LETL2H03"], found["M2CHI305"], found["LI3INF02"]) == ("exclude", "hold", "reset")
+    assert f"à partir du {end:%d/%m/%Y} (fermeture tardive, étape M1DROI-140" in decisions(campaign)["M1DRO201"][1]
+
+
+def test_an_exception_that_names_nobody_stops_the_campaign(campaign: Campaign) -> None:
+    mistyped = [
+        {"cible_type": kind, "cible": "L1MAT1O1", "type": "exclu"} for kind in ("element", "etape", "cours")
+    ]  # the letter O
+    feed(campaign, exception_calendrier=mistyped)
+    apogee_sync(campaign)
+    with pytest.raises(TransitionError, match="cible est inconnue") as caught:
+        detect_missing(campaign)
+    assert [f"ligne {n}, colonne cible" in str(caught.value) for n in (2, 3, 4)] == [True] * 3
+    assert decisions(campaign) == {}
+
+
+def test_a_run_limited_to_some_codes_decides_all_and_applies_few(campaign: Campaign) -> None:
+    apogee_sync(campaign)
+    limited = replace(campaign, courses=("LI3INF02", "ESPCOMP01"))
+    detect_missing(limited)
+    assert len(decisions(limited)) == 8
+    assert {code for code, (_, _, in_scope) in decisions(limited).items() if in_scope} == {"LI3INF02"}
+
+
+def test_a_code_of_the_form_that_no_space_carries(campaign: Campaign) -> None:
+    apogee_sync(campaign)
+    with pytest.raises(TransitionError) as caught:
+        detect_missing(replace(campaign, courses=("LI3INF01", "l1mat101", "INCONNU")))
+    assert "« l1mat101 » (écrit « L1MAT101 » dans Moodle)" in str(caught.value)
+    assert "« INCONNU »" in str(caught.value)
+    assert "LI3INF01" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(1 / 6, True), (0.16, False)])
+def test_the_cap_on_archived_spaces(campaign: Campaign, limit: float, passes: bool) -> None:
+    limits = campaign.platform.limits.model_copy(update={"archived_share": limit})
+    capped = replace(campaign, platform=campaign.platform.model_copy(update={"limits": limits}))
+    apogee_sync(capped)
+    if passes:
+        detect_missing(capped)
+    else:
+        with pytest.raises(TransitionError, match=r"1 espaces sur 6 auraient quitté la maquette 2026, plus que .* 16%"):
+            detect_missing(capped)
+    assert words(capped)["LI3INF02"] == "archive"
+
+
+def test_deciding_categories_by_id_and_missing(campaign: Campaign) -> None:
+    def platform(**categories: str | int) -> Campaign:
+        changed = campaign.platform.categories.model_copy(update=categories)
+        return replace(campaign, platform=campaign.platform.model_copy(update={"categories": changed}))
+
+    assert check_categories(platform(complementary=COMPLEMENTARY, archives="ARCHIVES")) == []
+    (finding,) = check_categories(platform(complementary="ESPCOMP", archives=99))
+    assert "categories.complementary : aucune catégorie de Moodle avec l’idnumber « ESPCOMP »" in finding
+    assert "categories.archives : aucune catégorie de Moodle avec l’id « 99 »" in finding
+
+
+def test_what_a_person_protects_after_the_plan_is_seen_when_applying(campaign: Campaign) -> None:
+    apogee_sync(campaign)
+    detect_missing(campaign)
+    assert still_excluded(campaign) == set()
+    moodle(campaign, "UPDATE mdl_course SET category = 8 WHERE shortname = 'L1MAT101'")
+    moodle(campaign, "UPDATE mdl_course SET fullname = CONCAT('ex_', fullname) WHERE shortname = 'M2CHI305'")
+    protected = [{"cible_type": "cours", "cible": "M1DRO201", "type": "exclu"}]
+    feed(campaign, lot=1, exception_calendrier=protected)
+    apogee_sync(replace(campaign, run_id="later"))
+    assert still_excluded(campaign) == {4, 5, 7}
+    limited = replace(campaign, run_id="limited", courses=("L1MAT101",))
+    apogee_sync(limited)
+    assert still_excluded(limited) == set()  # nothing is in scope yet
+
+
+def test_the_spaces_that_a_killed_run_renamed_stay_archived(campaign: Campaign) -> None:
+    executing = replace(campaign, dry_run=False)
+    apogee_sync(executing)
+    detect_missing(executing)
+    rename = "UPDATE mdl_course SET fullname = CONCAT('ex_', fullname), category = 9 WHERE shortname = 'LI3INF02'"
+    moodle(campaign, rename)
+    again = replace(executing, run_id="again")
+    apogee_sync(again)
+    detect_missing(again)
+    assert words(again)["LI3INF02"] == "exclude"  # the run was never let loose: a person renamed it
+    with campaign.engine.begin() as connection:
+        frozen = sa.update(tables.run).where(tables.run.c.number == executing.run).values(frozen_at=now())
+        connection.execute(frozen)
+    assert still_excluded(executing) == set()
+    detect_missing(again)
+    assert decisions(again)["LI3INF02"] == ("archive", "archivé par une exécution précédente de cette campagne", True)
+    next_year = replace(executing, year=2027, run_id="next")
+    with campaign.engine.begin() as connection:
+        lots = [{"run": next_year.run, "annee": year, "lot_id": "apogee-2026"} for year in (2026, 2027)]
+        connection.execute(sa.insert(apogee.run_lot), lots)
+    detect_missing(next_year)
+    assert words(next_year)["LI3INF02"] == "exclude"
+
+
+def test_decisions_need_the_feed_first(campaign: Campaign) -> None:
+    with pytest.raises(TransitionError, match="relancez d'abord la tâche apogee_sync"):
+        detect_missing(campaign)
+
+
+def test_the_model_is_read_by_compare_key(campaign: Campaign) -> None:
+    feed(
+        campaign,
+        element=[
+            element("LI3INF01\u00a0"),
+            element("L1MAT101", fictif=1),
+            element("MIROIR", code_porteur="letl2h03", etat="suspendu"),
+        ],
+        **registrations({"MIROIR": ["22600001"], "LI3INF01\u00a0": ["22600001"]}),
+    )
+    apogee_sync(campaign)
+    model = load_model(campaign)
+    assert model.taught == {"LI3INF01"}
+    assert model.hosts == set()
+    assert model.states == {"L1MAT101": "fictif", "MIROIR": "suspendu"}
+    assert model.last == frozenset(MODELLED)
+    assert model.registered == {"MIROIR", "LETL2H03", "LI3INF01"}

@@ -1,0 +1,244 @@
+"""Spaces that left the model: prefix, Archives, teachers kept, as Moodle itself would leave its tables."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.enrolment.conftest import WRITTEN, enrolment_moodle, world  # noqa: F401  (fixtures)
+from tests.enrolment.world import Registration, World
+from transition import ex_rename
+from transition.campaign import Campaign
+from transition.enrolment.people import record_people
+from transition.enrolment.tables import ex_change
+from transition.errors import TransitionError
+from transition.moodle.categories import fix_sortorder, move_context
+from transition.state import tables
+
+SPACE, SIBLING, CONTEXT = 3, 2, 51  # LI3INF02, left the model; LI3INF01, in the same category
+ARCHIVES, CATEGORY = 9, 4
+
+
+def prepared(world: World, decisions: dict[int, str] | None = None, run_id: str = "essai") -> Campaign:  # noqa: F811
+    campaign = world.campaign(run_id)
+    world.decide(campaign, decisions or {SPACE: "archive", SIBLING: "reset"})
+    world.feed(campaign, [Registration("22300003", "LI3INF01", "22300003")])
+    record_people(campaign)
+    world.freeze(campaign)
+    return campaign
+
+
+def set_course(world: World, courseid: int, **values: Any) -> None:  # noqa: F811
+    marks = ", ".join(f"{column} = :{column}" for column in values)
+    with world.engine.begin() as connection:
+        connection.execute(
+            sa.text(f"UPDATE mdl_course SET {marks} WHERE id = :courseid"), {**values, "courseid": courseid}
+        )
+
+
+def journalled(campaign: Campaign, action: str) -> list[tuple[int | None, str]]:
+    entries = tables.journal.c
+    query = sa.select(entries.courseid, entries.detail).where(entries.action == action, entries.stage == "ex_rename")
+    with campaign.engine.connect() as connection:
+        return [(courseid, detail) for courseid, detail in connection.execute(query)]
+
+
+def assert_as_moodle_keeps_it(world: World) -> None:  # noqa: F811
+    """What fix_course_sortorder and build_all_paths would find nothing to change in."""
+    contexts = {row["id"]: row for row in world.rows("context")}
+    at = {(row["contextlevel"], row["instanceid"]): row for row in contexts.values()}
+    for category in world.rows("course_categories"):
+        courses = sorted(world.rows("course", category=category["id"]), key=lambda row: row["sortorder"])
+        assert category["coursecount"] == len(courses)
+        assert [c["sortorder"] for c in courses] == [category["sortorder"] + n for n in range(1, len(courses) + 1)]
+        for course in courses:
+            context, above = at[50, course["id"]], at[40, category["id"]]
+            assert context["path"] == f"{above['path']}/{context['id']}"
+    for context in contexts.values():
+        parent, own = ["", *context["path"].strip("/").split("/")][-2:]
+        assert own == str(context["id"])
+        assert context["depth"] == context["path"].count("/")
+        if parent:
+            assert context["path"] == f"{contexts[int(parent)]['path']}/{own}"
+
+
+def test_archived_as_moodle_would(world: World) -> None:  # noqa: F811
+    before = {table: world.rows(table) for table in WRITTEN}
+    below = [row["id"] for row in before["context"] if row["path"].startswith("/1/11/12/13/51/")]
+    campaign = prepared(world)
+    ex_rename.ex_rename(campaign)
+
+    course = world.row("course", id=SPACE)
+    assert (course["fullname"], course["shortname"]) == ("ex_Bases de données", "ex_LI3INF02")
+    assert (course["category"], course["sortorder"], course["idnumber"]) == (ARCHIVES, 90_001, "LI3INF02")
+    old = next(row for row in before["course"] if row["id"] == SPACE)
+    changed = {"fullname", "shortname", "category", "sortorder", "timemodified", "cacherev"}
+    assert {key for key in course if course[key] != old[key]} == changed
+    assert course["cacherev"] > old["cacherev"]
+    assert world.row("context", id=CONTEXT)["path"] == "/1/18/51"
+    assert len(below) > 40
+    assert all(world.row("context", id=id_)["path"].startswith("/1/18/51/") for id_ in below)
+    assert_as_moodle_keeps_it(world)
+    assert world.row("course_categories", id=ARCHIVES)["coursecount"] == 1
+
+    moved = {CONTEXT, *below}
+    assert [row for row in world.rows("context") if row["id"] not in moved] == [
+        row for row in before["context"] if row["id"] not in moved
+    ]
+    # Of the other spaces, only the rank of the one that follows in the category it left.
+    for row, was in zip(world.rows("course"), before["course"], strict=True):
+        if row["id"] != SPACE:
+            assert {**row, "sortorder": 0} == {**was, "sortorder": 0}
+            assert row["sortorder"] == (40_001 if row["id"] == SIBLING else was["sortorder"])
+    for table in ("user", "enrol", "cohort", "cohort_members", "config_plugins", "role"):
+        assert world.rows(table) == before[table]
+
+
+def test_teachers_of_the_feed_are_enrolled_by_hand(world: World) -> None:  # noqa: F811
+    before = {table: world.rows(table) for table in ("user_enrolments", "role_assignments")}
+    campaign = prepared(world)
+    ex_rename.ex_rename(campaign)
+    enrolled = world.enrolled(SPACE)
+    assert {user: enrolled[user] for user in (3, 4, 5)} == {
+        3: {"database", "manual"},
+        4: {"manual"},
+        5: {"database", "manual"},
+    }
+    new = [row for row in world.rows("role_assignments") if row not in before["role_assignments"]]
+    assert [(r["roleid"], r["contextid"], r["userid"], r["component"], r["itemid"]) for r in new] == [
+        (3, CONTEXT, 3, "", 0), (3, CONTEXT, 5, "", 0)
+    ]  # fmt: skip
+    for table, rows in before.items():
+        assert [row for row in rows if row not in world.rows(table)] == [], "nothing is taken away"
+    assert journalled(campaign, "archived") == [
+        (SPACE, "LI3INF02 devient ex_LI3INF02 ; 2 enseignants inscrits à la main")
+    ]
+
+
+def test_a_missing_manual_instance_is_made_with_the_defaults_of_the_site(world: World) -> None:  # noqa: F811
+    real = world.row("enrol", courseid=SIBLING, enrol="manual")
+    with world.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM mdl_user_enrolments WHERE enrolid = 4"))
+        connection.execute(sa.text("DELETE FROM mdl_enrol WHERE id = 4"))
+    ex_rename.ex_rename(prepared(world))
+    made = world.row("enrol", courseid=SPACE, enrol="manual")
+    own = {"id", "courseid", "sortorder", "timecreated", "timemodified"}
+    assert {k: v for k, v in made.items() if k not in own} == {k: v for k, v in real.items() if k not in own}
+    assert made["sortorder"] == 5, "after the others"
+    assert "manual" in world.enrolled(SPACE)[3]
+
+
+def test_a_suspended_teacher_stays_suspended_and_a_needless_suspension_ends(world: World) -> None:  # noqa: F811
+    suspended, twice, student = (world.add_user(name) for name in ("e.un", "e.deux", "e.trois"))
+    for user in (suspended, twice):
+        world.assign("editingteacher", CONTEXT, user, "enrol_database", 26)
+    world.enrol(SPACE, suspended, "database", status=1)
+    world.enrol(SPACE, twice, "database")
+    world.enrol(SPACE, twice, "manual", status=1)
+    world.assign("manager", world.context(40, CATEGORY), student)
+    world.assign("student", CONTEXT, student, "enrol_database", 26)
+    world.enrol(SPACE, student, "database")
+    ex_rename.ex_rename(prepared(world))
+    assert world.row("user_enrolments", enrolid=4, userid=suspended)["status"] == 1
+    assert world.row("user_enrolments", enrolid=4, userid=twice)["status"] == 0
+    assert world.rows("user_enrolments", enrolid=4, userid=student) == [], "a manager of the category needs none"
+
+
+def test_twice_changes_nothing_nor_does_the_next_run(world: World) -> None:  # noqa: F811
+    campaign = prepared(world)
+    ex_rename.ex_rename(campaign)
+    once = {table: world.rows(table) for table in WRITTEN}
+    ex_rename.ex_rename(campaign)
+    ex_rename.ex_rename(prepared(world, run_id="suivant"))
+    assert {table: world.rows(table) for table in WRITTEN} == once
+    with campaign.engine.connect() as connection:
+        (kept,) = connection.execute(sa.select(ex_change)).mappings()
+    assert (kept["fullname"], kept["shortname"], kept["category"], kept["sortorder"]) == (
+        "Bases de données", "LI3INF02", CATEGORY, 40_001
+    )  # fmt: skip
+
+
+def test_into_the_category_of_the_year_when_it_exists(world: World) -> None:  # noqa: F811
+    year = world.add(
+        "course_categories", name="Archives 2025-2026", parent=ARCHIVES, sortorder=110_000, depth=2, path=""
+    )
+    with world.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE mdl_course_categories SET path = '/9/{year}' WHERE id = {year}"))
+        context = world.add("context", contextlevel=40, instanceid=year, depth=3, path=f"/1/18/{year}")
+        connection.execute(sa.text(f"UPDATE mdl_context SET path = '/1/18/{context}' WHERE id = {context}"))
+    ex_rename.ex_rename(prepared(world, {SPACE: "archive", 4: "archive"}))
+    assert [world.row("course", id=id_)["category"] for id_ in (SPACE, 4)] == [year, year]
+    assert [world.row("course", id=id_)["sortorder"] for id_ in (SPACE, 4)] == [110_001, 110_002]
+    assert_as_moodle_keeps_it(world)
+
+
+@pytest.mark.parametrize("names", [
+    {"fullname": "é" * 254, "shortname": "s" * 255},
+    {"fullname": "ex_" + "é" * 251, "shortname": "ex_court"},
+])  # fmt: skip
+def test_never_twice_never_longer_than_the_column(world: World, names: dict[str, str]) -> None:  # noqa: F811
+    set_course(world, SPACE, **names)
+    campaign = world.campaign("premier")
+    world.decide(campaign, {SPACE: "archive"})
+    world.freeze(campaign)  # an earlier run of this campaign decided so: « ex_ » is its own work
+    ex_rename.ex_rename(prepared(world, {SPACE: "archive"}))
+    course = world.row("course", id=SPACE)
+    for column, length in (("fullname", 254), ("shortname", 255)):
+        assert course[column] == ("ex_" + names[column].removeprefix("ex_"))[:length]
+
+
+def test_a_shortname_already_taken_gets_the_year(world: World) -> None:  # noqa: F811
+    set_course(world, 9, shortname="EX_LI3INF02")  # the column's collation, like Moodle's check, ignores case
+    set_course(world, 8, shortname="ex_LI3INF02 (2025-2026)")
+    ex_rename.ex_rename(prepared(world))
+    assert world.row("course", id=SPACE)["shortname"] == "ex_LI3INF02 (2025-2026, 2)"
+
+
+def test_one_space_that_fails_does_not_block_the_others(world: World) -> None:  # noqa: F811
+    campaign = prepared(world, {SPACE: "archive", 4: "archive", 5: "archive"})
+    with world.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE mdl_context SET instanceid = 904 WHERE contextlevel = 50 AND instanceid = 4")
+        )
+    before = world.row("course", id=4)
+    with pytest.raises(TransitionError, match=r"non archivés.*\n  - L1MAT101 : .*contexte"):
+        ex_rename.ex_rename(campaign)
+    assert world.row("course", id=4) == before
+    assert [world.row("course", id=id_)["category"] for id_ in (SPACE, 5)] == [ARCHIVES, ARCHIVES]
+    assert [courseid for courseid, _ in journalled(campaign, "failed") if courseid] == [4]
+    with world.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE mdl_context SET instanceid = 4 WHERE contextlevel = 50 AND instanceid = 904")
+        )
+    ex_rename.ex_rename(campaign)
+    assert_as_moodle_keeps_it(world)
+
+
+def test_a_space_excluded_since_the_plan_is_left_alone(world: World) -> None:  # noqa: F811
+    campaign = prepared(world)
+    set_course(world, SPACE, category=8)
+    before = world.row("course", id=SPACE)
+    ex_rename.ex_rename(campaign)
+    assert world.row("course", id=SPACE) == before
+    assert journalled(campaign, "skipped") == [(SPACE, "exclu depuis le plan")]
+
+
+def test_a_full_category_is_refused(world: World) -> None:  # noqa: F811
+    with world.engine.connect() as connection, pytest.raises(TransitionError, match="« UFR des Sciences » est pleine"):
+        fix_sortorder(connection, world.campaign().moodle, [3], room=2)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=st.lists(st.tuples(st.integers(2, 9), st.integers(2, 10)), min_size=1, max_size=8))
+def test_any_moves_leave_paths_ranks_and_counts_right(world: World, moves: list[tuple[int, int]]) -> None:  # noqa: F811
+    moodle = world.campaign().moodle
+    course = moodle["course"]
+    with world.engine.begin() as connection:
+        for courseid, category in moves:
+            left = connection.execute(sa.select(course.c.category).where(course.c.id == courseid)).scalar_one()
+            connection.execute(sa.update(course).where(course.c.id == courseid).values(category=category))
+            move_context(connection, moodle, courseid, category)
+            fix_sortorder(connection, moodle, (left, category), 10_000)
+    assert_as_moodle_keeps_it(world)

@@ -1,0 +1,169 @@
+"""Moving rows, killed at every SQL statement: nothing lost, nothing twice, and the same end."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from demo.server import PrivateMariaDB
+from tests.conftest import DUMP, drop_databases, load_dump
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.dump import Rows, dump
+from transition import move
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.keys import frozen_keys
+from transition.state import tables
+
+RULE = "chat"  # three small tables
+TABLES = ("chat_messages", "chat_messages_current", "chat_users")
+
+
+@pytest.fixture(scope="module")
+def frozen(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    """A campaign whose plan is frozen."""
+    names = {"move_moodle", "ecampus_transition", "ecampus_2026"}
+    drop_databases(server, names)
+    load_dump(server, reference / DUMP, "move_moodle")
+    engine = sa.create_engine(server.url("move_moodle"))
+    add_newcomers(engine)
+    folder = tmp_path_factory.mktemp("move")
+    reference_feed(folder / "feed")
+    campaign = Campaign(
+        reference_platform(folder / "storage"), 2026, "frozen", engine, dry_run=False, feed=folder / "feed"
+    )
+    stages = (
+        "preflight",
+        "july_backup",
+        "grade_exports",
+        "apogee_sync",
+        "detect_missing",
+        "plan",
+        "approval",
+        "freeze",
+    )
+    run_chain(campaign, stages)
+    yield campaign
+    engine.dispose()
+    drop_databases(server, names)
+
+
+@pytest.fixture
+def campaign(frozen: Campaign) -> Iterator[Campaign]:
+    """The same, its rows put back after the test."""
+    yield frozen
+    start_again(frozen)
+
+
+def both(campaign: Campaign) -> tuple[dict[str, Rows], dict[str, Rows]]:
+    """The rule's tables in Moodle, and in the archive."""
+    moodle, archive = (
+        dump(campaign.server, schema, "mdl_chat_") for schema in (campaign.moodle.schema, campaign.archive_schema)
+    )
+    return moodle, archive
+
+
+def start_again(campaign: Campaign) -> None:
+    """Put the rule's rows back, as they were frozen."""
+    with campaign.engine.begin() as connection:
+        for name in TABLES:
+            source, target = campaign.moodle[name], move.archive_table(campaign, name)
+            connection.execute(sa.insert(source).from_select([c.name for c in source.c], sa.select(*target.c)))
+            connection.execute(sa.delete(target))
+        mine = sa.and_(tables.progress.c.run == campaign.run, tables.progress.c.rule == RULE)
+        connection.execute(sa.update(tables.progress).where(mine).values(last_id=0, moved=0, done=False))
+        connection.execute(sa.delete(tables.journal).where(tables.journal.c.rule == RULE))
+
+
+def move_and_die(campaign: Campaign, statement: int) -> bool:
+    """Move in a child process that is killed just before its n-th SQL statement; False if it ended before."""
+    campaign.server.dispose()  # the child must not share a connection
+    pid = os.fork()
+    if pid == 0:
+        seen = 0
+
+        def count(*_: object) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sa.event.listen(campaign.server, "before_cursor_execute", count)
+        sa.event.listen(campaign.server, "commit", count)
+        status = 1
+        try:
+            move.move_rule(campaign, RULE)
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or status == 0, "the child failed by itself"
+    return os.WIFSIGNALED(status)
+
+
+def test_killed_at_every_statement_then_run_again(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(move, "CHUNK", 30)
+    before, _ = both(campaign)
+    planned = sum(
+        count for (rule, _), count in _keys(campaign).items() if rule == RULE
+    )  # fmt: skip
+    assert move.move_rule(campaign, RULE) == planned
+    after = both(campaign)
+    start_again(campaign)
+    assert both(campaign)[0] == before
+    statement = 0
+    while move_and_die(campaign, statement := statement + 1):
+        moodle, archive = both(campaign)
+        for name in before:  # whatever the moment, each row is in one place and in one only
+            assert moodle[name].keys().isdisjoint(archive[name].keys())
+            assert {**moodle[name], **archive[name]} == before[name]
+        assert move.move_rule(campaign, RULE) == planned
+        assert both(campaign) == after
+        assert _journalled(campaign) == planned
+        start_again(campaign)
+    assert statement > 40, "too few kill points to mean anything"
+
+
+def test_a_row_that_vanished_stops_the_chunk_and_moves_nothing_of_it(campaign: Campaign) -> None:
+    name = TABLES[0]
+    table = campaign.moodle[name]
+    with campaign.engine.begin() as connection:
+        one = connection.execute(sa.select(sa.func.min(frozen_keys(campaign, name).c.id))).scalar_one()
+        row = connection.execute(sa.select(table).where(table.c.id == one)).mappings().one()
+        connection.execute(sa.delete(table).where(table.c.id == one))
+    before, _ = both(campaign)
+    with pytest.raises(TransitionError, match="ce lot est annulé"):
+        move.move_rule(campaign, RULE)
+    moodle, archive = both(campaign)
+    assert moodle[name.removeprefix("chat_")] == before[name.removeprefix("chat_")]
+    assert not archive[name.removeprefix("chat_")]
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.insert(table).values(**row))
+
+
+def test_moving_twice_moves_once(campaign: Campaign) -> None:
+    moved = move.move_rule(campaign, RULE)
+    after = both(campaign)
+    assert move.move_rule(campaign, RULE) == moved > 0
+    assert both(campaign) == after
+    assert _journalled(campaign) == moved
+
+
+def _keys(campaign: Campaign) -> dict[tuple[str, str], int]:
+    line = tables.plan_line.c
+    query = sa.select(line.rule, line.table_name, sa.func.sum(line.rows)).where(line.run == campaign.run)
+    with campaign.engine.connect() as connection:
+        rows = connection.execute(query.group_by(line.rule, line.table_name))
+        return {(rule, name): int(count) for rule, name, count in rows}
+
+
+def _journalled(campaign: Campaign) -> int:
+    entry = tables.journal.c
+    query = sa.select(sa.func.sum(entry.rows_moved)).where(
+        entry.run == campaign.run, entry.rule == RULE, entry.action == "moved"
+    )
+    with campaign.engine.connect() as connection:
+        return int(connection.execute(query).scalar() or 0)

@@ -1,0 +1,351 @@
+"""Swapping tables, killed at every SQL statement: nothing lost, nothing twice, and the same end as chunk by chunk."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo.server import PrivateMariaDB
+from tests.conftest import DUMP, drop_databases, load_dump
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.dump import Rows, dump
+from transition import maintenance, move, swap, ways
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.key_views import is_view, point, write_down
+from transition.keys import count_keys, frozen_keys
+from transition.moodle.database import quoted
+from transition.state import tables
+from transition.ways import CHUNKS, SWAP, TableFacts, choose
+
+LOG = "logstore_standard_log"  # goes by whole spaces: its keys are a view
+POSTS = "forum_posts"  # goes by a path of tables: its keys are written down
+RECENT = "block_recentlyaccesseditems"  # the same, and small
+SWAPPED = {LOG: "logs", RECENT: "last_access", POSTS: "forum"}
+FROZEN = [
+    "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval",
+    "maintenance_on", "freeze",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def frozen(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    """A campaign whose plan is frozen, every table that can be swapped to be swapped."""
+    names = {"swap_moodle", "ecampus_transition", "ecampus_2026"}
+    drop_databases(server, names)
+    load_dump(server, reference / DUMP, "swap_moodle")
+    engine = sa.create_engine(server.url("swap_moodle"))
+    add_newcomers(engine)
+    folder = tmp_path_factory.mktemp("swap")
+    reference_feed(folder / "feed")
+    campaign = Campaign(
+        reference_platform(folder / "storage"), 2026, "frozen", engine, dry_run=False, feed=folder / "feed"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "SWAP_ROWS", 1)
+        patch.setattr(ways, "SWAP_SHARE", 0.0)
+        run_chain(campaign, FROZEN)
+    yield campaign
+    engine.dispose()
+    drop_databases(server, names)
+
+
+def rows(campaign: Campaign, name: str, schema: str) -> Rows:
+    """The rows of a table, by id; none if the schema lacks it."""
+    table = campaign.moodle[name].name
+    with campaign.engine.connect() as connection:
+        if not sa.inspect(connection).has_table(table, schema):
+            return {}
+        found = connection.execute(sa.text(f"SELECT * FROM {quoted(table, schema)}")).mappings()
+        return {row["id"]: dict(row) for row in found}
+
+
+def state(campaign: Campaign, name: str) -> tuple[Rows, Rows, str, list[Any]]:
+    """A table in Moodle, in the archive, its definition, and what was journalled of it."""
+    moodle, archive = (rows(campaign, name, campaign.moodle.schema), rows(campaign, name, campaign.archive_schema))
+    entry = tables.journal.c
+    query = sa.select(entry.rule, entry.courseid, entry.rows_before, entry.rows_moved, entry.rows_after).where(
+        entry.table_name == name, entry.action == "moved", entry.run == campaign.run
+    )
+    with campaign.engine.connect() as connection:
+        definition = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(campaign.moodle[name])}")).one()[1]
+        return moodle, archive, definition, [tuple(row) for row in connection.execute(query.order_by(entry.courseid))]
+
+
+def keyed(campaign: Campaign, name: str) -> set[int]:
+    keys = frozen_keys(campaign, name)
+    with campaign.engine.connect() as connection:
+        return set(connection.execute(sa.select(keys.c.id).where(keys.c.run == campaign.run)).scalars())
+
+
+def undo(campaign: Campaign, name: str) -> None:
+    """Swap back, as it was after the freeze."""
+    moodle, archive = quoted(campaign.moodle[name]), quoted(campaign.moodle[name].name, campaign.archive_schema)
+    with campaign.engine.connect() as connection:
+        connection.execute(sa.text(f"DROP TABLE {moodle}"))
+        connection.execute(sa.text(f"RENAME TABLE {archive} TO {moodle}"))
+        if is_view(connection, frozen_keys(campaign, name)):
+            point(connection, campaign, name, campaign.moodle.schema)
+        for table in (tables.way, tables.progress, tables.journal):
+            mine = sa.and_(table.c.run == campaign.run, table.c.table_name == name)
+            if table is tables.journal:
+                connection.execute(sa.delete(table).where(mine, table.c.action == "moved"))
+            elif table is tables.way:
+                connection.execute(sa.update(table).where(mine).values(state="", max_id=0))
+            else:
+                connection.execute(sa.update(table).where(mine).values(moved=0, done=False, last_id=0))
+        connection.commit()
+
+
+def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
+    """Swap in a child process that is killed just before its n-th statement or commit; False if it ended before."""
+    campaign.server.dispose()
+    pid = os.fork()
+    if pid == 0:
+        seen = 0
+
+        def count(*_: object) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sa.event.listen(campaign.server, "before_cursor_execute", count)
+        sa.event.listen(campaign.server, "commit", count)
+        status = 1
+        try:
+            swap.swap_table(campaign, name)
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or status == 0, "the child failed by itself"
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_swapped(frozen: Campaign, name: str) -> None:
+    moodle, _, definition, _ = state(frozen, name)
+    going = keyed(frozen, name)
+    assert move.move_rule(frozen, SWAPPED[name]) >= len(going) > 0
+    after = state(frozen, name)
+    assert after[0] == {id_: row for id_, row in moodle.items() if id_ not in going}
+    assert after[1] == moodle, "the old table is the archive"
+    assert after[2] == definition, "indexes, row format, comment and the next id are those of the old table"
+    assert re.search(r"AUTO_INCREMENT=\d+", definition)
+    assert sum(entry[3] for entry in after[3]) == len(going)
+    assert keyed(frozen, name) == going, "the keys tell what moved"
+    assert move.move_rule(frozen, SWAPPED[name]) >= len(going)
+    assert state(frozen, name) == after
+    undo(frozen, name)
+
+
+@pytest.mark.parametrize("name", [RECENT, POSTS])
+def test_killed_at_every_statement_then_run_again(frozen: Campaign, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "COPY", 30)
+    before, _, definition, _ = state(frozen, name)
+    swap.swap_table(frozen, name)
+    after = state(frozen, name)
+    undo(frozen, name)
+    statement = 0
+    while swap_and_die(frozen, name, statement := statement + 1):
+        moodle, archive, *_ = state(frozen, name)
+        assert {**archive, **moodle} == before, "a row is lost"
+        assert moodle in (before, after[0]), "Moodle has one table or the other, whole"
+        swap.swap_table(frozen, name)
+        assert state(frozen, name) == after
+        with frozen.engine.connect() as connection:
+            left = connection.execute(
+                sa.text("SHOW TABLES FROM ecampus_2026 WHERE Tables_in_ecampus_2026 REGEXP '^(swap|kept)_'")
+            )
+            assert left.all() == []
+        undo(frozen, name)
+    undo(frozen, name)
+    assert statement > 30, "too few kill points to mean anything"
+    assert state(frozen, name)[:3] == (before, {}, definition)
+
+
+def test_a_later_run_ends_what_a_killed_one_left(frozen: Campaign) -> None:
+    later = Campaign(frozen.platform, 2026, "later", frozen.server, dry_run=False)
+    before = state(frozen, RECENT)
+    swap.swap_table(frozen, RECENT)
+    after = state(frozen, RECENT)
+    undo(frozen, RECENT)
+    statements = 0
+    while swap_and_die(frozen, RECENT, statements := statements + 10):
+        swap.swap_table(frozen, RECENT)
+        undo(frozen, RECENT)
+    undo(frozen, RECENT)
+    ends = []
+    for statement in range(12, statements, 5):
+        if not swap_and_die(frozen, RECENT, statement):
+            break
+        swap.settle_swaps(later)
+        now = state(frozen, RECENT)
+        with frozen.engine.connect() as connection:
+            way = tables.way.c
+            query = sa.select(way.state).where(way.run == frozen.run, way.table_name == RECENT)
+            ends.append(connection.execute(query).scalar_one())
+            point(connection, frozen, RECENT, frozen.archive_schema if now == after else frozen.moodle.schema)
+        assert now == (after if ends[-1] == "done" else before)
+        if ends[-1] != "done":
+            swap.swap_table(frozen, RECENT)
+        undo(frozen, RECENT)
+    else:
+        raise AssertionError("the last kill point was not reached")
+    undo(frozen, RECENT)
+    assert set(ends) == {"dropped", "done"}
+
+
+def test_rows_written_while_the_table_is_copied_stay(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, *_ = state(frozen, LOG)
+    table = frozen.moodle[LOG]
+    columns = [column for column in table.c if column.name != "id"]
+    going = keyed(frozen, LOG)
+    some = min(going)
+    again = sa.insert(table).from_select([c.name for c in columns], sa.select(*columns).where(table.c.id == some))
+    real = {name: getattr(swap._Swap, name) for name in ("_copy_chunk", "_rename")}
+
+    def writing(name: str) -> Any:
+        def wrapped(self: Any, *args: Any) -> Any:
+            if name not in written:
+                written.add(name)
+                with frozen.engine.begin() as connection:
+                    connection.execute(again)
+            return real[name](self, *args)
+
+        return wrapped
+
+    written: set[str] = set()
+    for name in real:
+        monkeypatch.setattr(swap._Swap, name, writing(name))
+    swap.swap_table(frozen, LOG)
+    moodle, *_ = state(frozen, LOG)
+    assert len(moodle) == len(before) - len(going) + 2, "one before the check, one between the check and the RENAME"
+    assert keyed(frozen, LOG) == going
+    monkeypatch.undo()
+    undo(frozen, LOG)
+    with frozen.engine.begin() as connection:
+        connection.execute(sa.delete(table).where(table.c.id > max(before)))
+        connection.execute(sa.text(f"ALTER TABLE {quoted(table)} AUTO_INCREMENT = {max(before) + 1}"))
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_a_row_that_vanished_stops_the_swap(frozen: Campaign, name: str) -> None:
+    table, one = frozen.moodle[name], min(keyed(frozen, name))
+    with frozen.engine.begin() as connection:
+        row = connection.execute(sa.select(table).where(table.c.id == one)).mappings().one()
+        connection.execute(sa.delete(table).where(table.c.id == one))
+    before = state(frozen, name)
+    with pytest.raises(TransitionError, match="Rien n'a changé dans Moodle"):
+        swap.swap_table(frozen, name)
+    assert state(frozen, name) == before
+    with frozen.engine.begin() as connection:
+        connection.execute(sa.insert(table).values(**row))
+
+
+def test_an_open_moodle_is_refused(frozen: Campaign) -> None:
+    maintenance.reopen(frozen)
+    with pytest.raises(TransitionError, match=r"n'est pas en maintenance : relancez la tâche approval\.maintenance_on"):
+        swap.swap_table(frozen, LOG)
+    maintenance.close(frozen)
+
+
+def test_a_full_disk_is_refused(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = state(frozen, LOG)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10_000})())
+    with pytest.raises(TransitionError, match=r"n'a plus que 0\.0 Gio"):
+        swap.swap_table(frozen, LOG)
+    assert state(frozen, LOG) == before
+
+
+def test_a_view_of_keys_can_be_written_down(frozen: Campaign) -> None:
+    keys = frozen_keys(frozen, LOG)
+    with frozen.engine.connect() as connection:
+        seen, counts = keyed(frozen, LOG), count_keys(connection, keys, frozen.run)
+        assert is_view(connection, keys)
+        write_down(connection, frozen, keys)
+        write_down(connection, frozen, keys)
+        assert not is_view(connection, keys)
+        assert (keyed(frozen, LOG), count_keys(connection, keys, frozen.run)) == (seen, counts)
+        connection.execute(sa.text(f"DROP TABLE {quoted(keys)}"))
+        point(connection, frozen, LOG, frozen.moodle.schema)
+
+
+def obstacle(campaign: Campaign, name: str, rule: str) -> str:
+    """Why a table of which all rows go is not swapped; '' if it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "SWAP_ROWS", 1)
+        way = ways.choose_all(campaign, {(rule, name, 2): 10_000_000})[name]
+    assert (way.way == SWAP) == (way.reason == "100 % des lignes partent")
+    return way.reason.removeprefix("100 % des lignes partent")
+
+
+def test_what_forbids_a_swap(frozen: Campaign, server: PrivateMariaDB) -> None:
+    name, rule = "wiki_locks", "wiki"
+    table = quoted(frozen.moodle[name])
+    assert obstacle(frozen, name, rule) == ""
+    assert "l'inscription y écrit aussi" in obstacle(frozen, "user_enrolments", "enrolment")
+    with frozen.engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE TRIGGER follows AFTER DELETE ON {table} FOR EACH ROW SET @a = 1"))
+        assert "un déclencheur (TRIGGER) la suit" in obstacle(frozen, name, rule)
+        connection.execute(sa.text("DROP TRIGGER follows"))
+        connection.execute(sa.text("CREATE TABLE linked (id BIGINT PRIMARY KEY)"))
+        connection.execute(
+            sa.text(f"ALTER TABLE {table} ADD CONSTRAINT link FOREIGN KEY (pageid) REFERENCES linked (id)")
+        )
+        assert "une clé étrangère la lie" in obstacle(frozen, name, rule)
+        connection.execute(sa.text(f"ALTER TABLE {table} DROP FOREIGN KEY link"))
+        connection.execute(sa.text("DROP TABLE linked"))
+        connection.execute(sa.text(f"CREATE TABLE ecampus_2026.mdl_{name} LIKE {table}"))
+        assert obstacle(frozen, name, rule) == "", "an empty archive table is in nobody's way"
+        connection.execute(sa.text(f"INSERT INTO ecampus_2026.mdl_{name} (id) VALUES (1)"))
+        connection.commit()
+        assert "l'archive de l'année a déjà des lignes" in obstacle(frozen, name, rule)
+        connection.execute(sa.text(f"DROP TABLE ecampus_2026.mdl_{name}"))
+        connection.execute(sa.text("CREATE USER 'limited'@'127.0.0.1' IDENTIFIED BY 'secret'"))
+        connection.execute(
+            sa.text("GRANT SELECT, INSERT, UPDATE, DELETE ON `swap\\_moodle`.* TO 'limited'@'127.0.0.1'")
+        )
+        connection.execute(sa.text("GRANT ALL ON `ecampus\\_%`.* TO 'limited'@'127.0.0.1'"))
+    url = server.url("swap_moodle").set(username="limited", password="secret")
+    limited = Campaign(frozen.platform, 2026, "frozen", sa.create_engine(url, poolclass=sa.NullPool), dry_run=False)
+    assert "n'a pas les droits ALTER, CREATE, DROP sur swap_moodle" in obstacle(limited, name, rule)
+    with frozen.engine.connect() as connection:
+        connection.execute(sa.text("GRANT ALTER, CREATE, DROP ON `swap\\_moodle`.* TO 'limited'@'127.0.0.1'"))
+        assert obstacle(limited, name, rule) == ""
+        connection.execute(sa.text("DROP USER 'limited'@'127.0.0.1'"))
+
+
+def test_the_whole_chain_by_swaps(frozen: Campaign) -> None:
+    """Last: it carries the campaign to its end."""
+    before = dump(frozen.server, frozen.moodle.schema)
+    with frozen.engine.connect() as connection:
+        names = set(connection.execute(sa.select(tables.way.c.table_name).where(tables.way.c.way == SWAP)).scalars())
+    going = {name: keyed(frozen, name) for name in names}
+    assert len(names) > 100
+    run_chain(frozen, ["ex_rename", "purge", "file_contents", "enrolment", "verify", "maintenance_off"])
+    after = dump(frozen.server, frozen.moodle.schema)
+    for name in names:
+        assert after[name] == {id_: row for id_, row in before[name].items() if id_ not in going[name]}, name
+
+
+def test_the_choice() -> None:
+    assert choose(TableFacts(8_400_000, 8_000_000, "")) == ways.Way(SWAP, "95 % des lignes partent")
+    assert choose(TableFacts(8_400_000, 8_000_000, "un déclencheur (TRIGGER) la suit")).way == CHUNKS
+    assert choose(TableFacts(8_000_000, 4_000_000, "")) == ways.Way(CHUNKS, "50 % des lignes partent")
+    assert choose(TableFacts(40_000, 40_000, "")).way == CHUNKS
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.sampled_from(["", "obstacle"]))
+def test_only_a_large_table_almost_all_of_whose_rows_go_is_swapped(rows: int, moved: int, obstacle: str) -> None:
+    way = choose(TableFacts(rows, moved, obstacle)).way
+    expected = moved >= ways.SWAP_ROWS and moved >= ways.SWAP_SHARE * max(rows, moved) and not obstacle
+    assert (way == SWAP) == expected

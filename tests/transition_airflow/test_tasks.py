@@ -1,0 +1,61 @@
+"""How a stage is run: which errors end it, and for which campaign it works."""
+
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import RetryAction
+
+from demo.server import PrivateMariaDB
+from transition.errors import TransitionError, UnreachableError
+from transition_airflow.tasks import RETRIES, Refusal, campaign, readable_errors
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "action"),
+    [
+        (TransitionError("Non."), Refusal, RetryAction.FAIL),
+        (UnreachableError("Absent."), SystemExit, RetryAction.DEFAULT),
+        (BlockingIOError("Occupé."), SystemExit, RetryAction.DEFAULT),
+        (ValueError("bug"), ValueError, RetryAction.DEFAULT),
+    ],
+)
+def test_errors(
+    error: Exception, becomes: type[BaseException], action: RetryAction, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(becomes) as raised, readable_errors():
+        raise error
+    assert type(raised.value) is becomes
+    assert RETRIES["retry_policy"].evaluate(raised.value, try_number=1, max_tries=3).action is action
+    assert caplog.messages == ([] if becomes is ValueError else [str(error)])
+
+
+@pytest.fixture
+def context(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a task's context, for a run of that type with that form."""
+    described = {"conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user}
+    described |= {"password": server.password, "schema": "information_schema"}
+    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(described))
+
+    def make(run_type: str, moment: datetime, **form: Any) -> Any:
+        run = SimpleNamespace(run_id="r", run_type=run_type, run_after=moment, triggering_user_name="Nadia")
+        form = {"year": 2020, "dry_run": True, "courses": []} | form
+        return {"dag_run": run, "params": form, "ti": SimpleNamespace(try_number=2)}
+
+    return make
+
+
+def test_a_scheduled_run_executes_for_the_year_of_its_night(context: Any) -> None:
+    # 23:30 in UTC is already the next year in Paris; the form of a scheduled run is nobody's wish.
+    made = campaign("ecampus", context("scheduled", datetime(2026, 12, 31, 23, 30, tzinfo=UTC), courses=["A"]))
+    assert (made.year, made.dry_run, made.courses) == (2027, False, ())
+
+
+@pytest.mark.parametrize("run_type", ["manual", "backfill", "asset_triggered"])
+def test_any_other_run_is_what_its_form_says(context: Any, run_type: str) -> None:
+    moment = datetime(2026, 8, 16, tzinfo=UTC)
+    dry = campaign("ecampus", context(run_type, moment, courses=["A", "B"]))
+    assert (dry.year, dry.dry_run, dry.courses, dry.actor, dry.attempt) == (2020, True, ("A", "B"), "Nadia", 2)
+    assert campaign("ecampus", context(run_type, moment, dry_run=False)).dry_run is False
