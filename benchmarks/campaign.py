@@ -1,0 +1,70 @@
+"""The campaign of the benchmark: the real stages, on spaces whose decision is written down by the benchmark."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from benchmarks.platform import PREFIX, Size
+from transition import maintenance
+from transition.campaign import Campaign, now
+from transition.frozen import freeze_keys
+from transition.keys import all_traces
+from transition.move import move_rule
+from transition.plan import Lines, store_lines
+from transition.platforms import Platform
+from transition.rules.compile import Scope
+from transition.spaces import record_contexts
+from transition.state import schema, tables
+
+
+def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> Campaign:
+    """A run that may write, with the contexts of all spaces and the decision to reset the first ``size.going``."""
+    facts = {
+        "name": "bench", "label": "Banc d'essai", "site": "http://bench.example", "timezone": "Europe/Paris",
+        "table_prefix": PREFIX, "connections": {"moodle": "bench", "apogee": "bench"},
+        "categories": {"complementary": 2, "archives": 3}, "enrolment": "database", "student_role": "student",
+        "dates": {"transition": "0 2 16 8 *"}, "storage": str(folder), "approval": "automatic",
+        "limits": {"archived_share": 1.0, "unenrolled_share": 1.0, "free_space_gib": 0.1},
+    }  # fmt: skip
+    campaign = Campaign(Platform.model_validate(facts), 2026, run_id, engine, dry_run=False)
+    schema.upgrade(campaign)
+    campaign.take_fence()
+    record_contexts(campaign)
+    course, decision = campaign.moodle["course"], tables.decision
+    chosen = sa.select(
+        sa.literal(campaign.run), course.c.id, course.c.idnumber, course.c.shortname, course.c.fullname,
+        sa.literal(""), sa.literal("reset"), sa.literal(""), course.c.id <= size.last_going,
+    )  # fmt: skip
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {campaign.archive_schema}"))
+        connection.execute(sa.insert(decision).from_select([column.name for column in decision.c], chosen))
+    return campaign
+
+
+def freeze(campaign: Campaign) -> None:
+    """Write the keys down, and open the progress: what the stage ``freeze`` does besides its checks and its backup."""
+    maintenance.close(campaign)
+    lines: Lines = {}
+    with campaign.engine.connect() as connection:
+        for name, traces in all_traces(campaign, Scope(campaign.run)).items():
+            counts = freeze_keys(connection, campaign, name, traces)
+            lines |= {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()}
+            connection.commit()
+    store_lines(campaign, lines)
+    pairs = sorted({(rule, name) for rule, name, _ in lines})
+    rows = [
+        {"run": campaign.run, "rule": rule, "table_name": name, "last_id": 0, "moved": 0, "done": False}
+        for rule, name in pairs
+    ]
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.insert(tables.progress), rows)
+        connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
+
+
+def purge(campaign: Campaign, *rules: str) -> int:
+    """Move the rows of some rules, or of all; returns their number."""
+    progress = tables.progress.c
+    with campaign.engine.connect() as connection:
+        query = sa.select(progress.rule).where(progress.run == campaign.run).distinct().order_by(progress.rule)
+        found = [rule for rule in connection.execute(query).scalars() if not rules or rule in rules]
+    return sum(move_rule(campaign, rule) for rule in found)

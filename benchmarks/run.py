@@ -1,0 +1,178 @@
+"""``make bench``: build a platform, measure the campaign and its references on it, write docs/benchmarks.{json,md}."""
+
+import json
+import os
+import platform as machine
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks import campaign as ours
+from benchmarks import references as plain
+from benchmarks.platform import PREFIX, Size, build
+from benchmarks.tell import markdown
+from demo.server import PrivateMariaDB
+from transition.backup.stage import july_backup
+from transition.campaign import Campaign
+from transition.moodle.database import quoted
+from transition.plan import count_lines
+from transition.state import tables
+
+SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(100, 95, 4_000), "large": Size(2_000, 1_900, 4_000)}
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+MOODLE, COPY = "bench_moodle", "bench_copy"
+LOG = "logstore_standard_log"
+
+
+@dataclass
+class Results:
+    """What was measured: by name, rows and seconds; peak memory of each stage, in MiB; what the figures were got on."""
+
+    scale: str
+    size: dict[str, Any]
+    machine: dict[str, Any]
+    measures: dict[str, dict[str, float]] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, rows: int, seconds: float) -> None:
+        """Keep a measure, and say it."""
+        self.measures[name] = {"rows": rows, "seconds": round(seconds, 3)}
+        print(f"  {name:<52} {rows:>12,} rows {seconds:>9.1f} s {rows / max(seconds, 1e-9):>12,.0f} rows/s", flush=True)
+
+
+def alone(engine: sa.Engine, work: Callable[[], object]) -> tuple[float, float]:
+    """Do some work in a process of its own; returns its seconds and its peak memory in MiB (imports included)."""
+    engine.dispose()
+    begun = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise RuntimeError("a stage of the benchmark failed: see above")
+    return time.perf_counter() - begun, usage.ru_maxrss / 1024
+
+
+def swap_back(campaign: Campaign) -> None:
+    """Give Moodle its log back, as it was before the swap."""
+    table = campaign.moodle[LOG]
+    with campaign.engine.connect() as connection:
+        connection.execute(sa.text(f"DROP TABLE {quoted(table)}"))
+        archived = quoted(table.name, campaign.archive_schema)
+        connection.execute(sa.text(f"RENAME TABLE {archived} TO {quoted(table)}"))
+        connection.execute(sa.text(f"DROP VIEW {quoted(f'key_{LOG}', campaign.archive_schema)}"))
+
+
+def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
+    """Build, measure, in the order in which each measure finds what it needs."""
+    size = SIZES[scale]
+    with sa.create_engine(server.url()).connect() as connection:
+        version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
+        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
+    results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version))
+    moodle = sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
+    begun = time.perf_counter()
+    with moodle.connect() as connection:
+        build(connection, size)
+    results.add("building the platform", size.rows, time.perf_counter() - begun)
+
+    helpers = ["grade_items", "course_modules"]
+    plain.copy_tables(moodle, MOODLE, COPY, helpers)
+    seconds = plain.copy_tables(moodle, MOODLE, COPY, list(size.per_space))
+    results.add("INSERT ... SELECT of every trace", size.rows, seconds)
+    results.add(
+        "mariadb-dump of every trace", size.rows, plain.dump(server.url(), COPY, plain.ORDER, folder / "dump.sql")
+    )
+    results.add("row by row, one space, without its log", *plain.row_by_row(moodle, COPY, size.last_going))
+    plain.copy_tables(moodle, MOODLE, COPY, [name for name in plain.ORDER if name != LOG])
+    total, spent = 0, 0.0
+    for name in plain.ORDER:
+        rows, seconds = plain.plain_delete(moodle, COPY, size, name)
+        total, spent = total + rows, spent + seconds
+        if name == LOG:
+            results.add("log: one plain DELETE", rows, seconds)
+    results.add("whole purge: one plain DELETE ... JOIN a table", total, spent)
+    plain.copy_tables(moodle, MOODLE, COPY, [LOG])
+    results.add("log: chunked DELETE", *plain.chunked_delete(moodle, COPY, size, LOG))
+
+    campaign = ours.open_campaign(moodle, folder, size, "bench")
+    for name, work, rows in (
+        ("campaign: backup of every trace, read back", lambda: july_backup(campaign), size.rows),
+        ("campaign: plan", lambda: count_lines(campaign), total),
+        ("campaign: freeze", lambda: ours.freeze(campaign), total),
+        ("campaign: log, by swap", lambda: ours.purge(campaign, "logs"), size.log * size.going),
+        ("campaign: the other tables", lambda: ours.purge(campaign), total - size.log * size.going),
+    ):
+        seconds, memory = alone(moodle, work)
+        results.add(name, rows, seconds)
+        results.memory[name] = round(memory)
+    _check(campaign, total)
+    _twice(moodle, folder, size, campaign, results)
+    return results
+
+
+def _twice(moodle: sa.Engine, folder: Path, size: Size, campaign: Campaign, results: Results) -> None:
+    """The log again, with twice the rows that go and the same that stay."""
+    swap_back(campaign)
+    columns = [column.name for column in campaign.moodle[LOG].c if column.name != "id"]
+    names = ", ".join(columns)
+    with moodle.begin() as connection:
+        connection.exec_driver_sql(
+            f"INSERT INTO {PREFIX}{LOG} ({names}) SELECT {names} FROM {PREFIX}{LOG}"  # noqa: S608
+            f" WHERE courseid <= {size.last_going}"
+        )
+    again = ours.open_campaign(moodle, folder, size, "twice")
+    alone(moodle, lambda: ours.freeze(again))
+    seconds, _ = alone(moodle, lambda: ours.purge(again, "logs"))
+    results.add("campaign: log, by swap, twice the rows that go", 2 * size.log * size.going, seconds)
+
+
+def _check(campaign: Campaign, total: int) -> None:
+    """The campaign moved what the plain DELETEs deleted."""
+    progress = tables.progress.c
+    with campaign.engine.connect() as connection:
+        moved = connection.execute(sa.select(sa.func.sum(progress.moved)).where(progress.run == campaign.run)).scalar()
+    if moved != total:
+        raise RuntimeError(f"the campaign moved {moved} rows, the plain DELETEs {total}")
+
+
+def _machine(server: str) -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="minutes"), "cores": os.cpu_count(), "memory_gib": round(memory),
+        "load": round(os.getloadavg()[0], 1), "server": server, "python": machine.python_version(),
+        "system": machine.platform(),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure at the scale that BENCH_SCALE names (tiny, default or large), and write the results into docs/."""
+    scale = os.environ.get("BENCH_SCALE", "default")
+    if scale not in SIZES:
+        raise SystemExit(f"BENCH_SCALE must be one of {', '.join(SIZES)}, not {scale}")
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, PrivateMariaDB(Path(name) / "mariadb") as server:
+        results = measure(server, Path(name), scale)
+    if scale != "tiny":  # a trial of the benchmark itself
+        suffix = "" if scale == "default" else f"-{scale}"
+        facts = json.dumps(asdict(results), indent=2, ensure_ascii=False)
+        (DOCS / f"benchmarks{suffix}.json").write_text(facts + "\n", encoding="utf-8")
+        (DOCS / f"benchmarks{suffix}.md").write_text(markdown(asdict(results)), encoding="utf-8")
+    print(markdown(asdict(results)))
+
+
+if __name__ == "__main__":
+    main()
