@@ -152,6 +152,7 @@ class PrivateMariaDB:
             _program("mariadb-install-db", "mysql_install_db"),
             "--no-defaults",
             f"--datadir={self.data}",
+            f"--tmpdir={self._temporary}",  # as below: of two installations at once, one would fail
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             *_as_root(),
