@@ -57,15 +57,13 @@ espace revient par son code Apogée : voir le guide d'exploitation.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.exceptions import AirflowTimetableInvalid
 from airflow.sdk import DAG, Param, TaskGroup, chain
 
-from transition.errors import TransitionError
 from transition.files import rules_folder
-from transition.platforms import Platform, load_platform, platform_names
+from transition.platforms import platform_names
 from transition_airflow.approval import PlanApproval
+from transition_airflow.platform_dag import platform_file
 from transition_airflow.tasks import StageOperator, WatcherOperator
-from transition_airflow.timetable import PunctualCronTimetable
 
 # The enrolment stage moves the rows of this rule itself, together with the roles it writes.
 RULE_OF_ENROLMENT = "enrolment"
@@ -102,24 +100,9 @@ def form() -> dict[str, Param]:
     }
 
 
-def page(name: str, platform: Platform | None, refusal: str) -> str:
-    """The DAG's page: this module's docstring with the platform's names; on top, why its file is refused, if it is."""
-    facts = platform.model_dump() if platform else {"label": name, "site": "?", "storage": "?"}
-    text = __doc__ or ""
-    for key in ("label", "site", "storage", "name"):
-        text = text.replace("{" + key + "}", str(facts.get(key, name)))
-    return f"**Fichier de plateforme refusé, rien ne peut s'exécuter :** {refusal}\n\n{text}" if refusal else text
-
-
 def build(name: str, rules: list[str]) -> DAG:
-    """The chain of a platform. A platform whose file is wrong has one too, never scheduled: its preflight says why."""
-    platform, schedule, refusal = None, None, ""
-    try:
-        platform = load_platform(name)
-        schedule = PunctualCronTimetable(platform.dates.transition, timezone=platform.timezone)
-        schedule.validate()
-    except (TransitionError, AirflowTimetableInvalid) as error:
-        schedule, refusal = None, str(error)
+    """The chain of a platform."""
+    file = platform_file(name, lambda platform: platform.dates.transition)
 
     def stage(task_id: str, function: str, hours: float, **more: Any) -> StageOperator:
         return StageOperator(
@@ -128,14 +111,14 @@ def build(name: str, rules: list[str]) -> DAG:
 
     with DAG(
         dag_id=f"annual_transition_{name}",
-        description=f"{platform.label if platform else name} : passage à la nouvelle année universitaire",
-        schedule=schedule,
+        description=f"{file.label} : passage à la nouvelle année universitaire",
+        schedule=file.schedule,
         catchup=False,
         max_active_runs=1,
         max_active_tasks=4,
         params=form(),
         tags=["transition", name],
-        doc_md=page(name, platform, refusal),
+        doc_md=file.page(__doc__ or ""),
     ) as dag:
         with TaskGroup("approval") as approval:
             decide = PlanApproval(task_id="decide", platform=name)

@@ -43,8 +43,8 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from transition.errors import TransitionError
-from transition.platforms import load_platform, platform_names
+from transition.platforms import platform_names
+from transition_airflow.platform_dag import platform_file
 from transition_airflow.restore import RestoreOperator
 
 
@@ -82,18 +82,6 @@ def form() -> dict[str, Param]:
     }  # fmt: skip
 
 
-def page(name: str) -> str:
-    """The DAG's page: this module's docstring with the platform's names; on top, why its file is refused, if it is."""
-    text, refusal = __doc__ or "", ""
-    try:
-        facts = load_platform(name).model_dump()
-    except TransitionError as error:
-        facts, refusal = {"label": name}, f"**Fichier de plateforme refusé, rien ne peut s'exécuter :** {error}\n\n"
-    for key in ("label", "site", "storage", "name"):
-        text = text.replace("{" + key + "}", str(facts.get(key, name)))
-    return refusal + text
-
-
 def build(name: str) -> DAG:
     """The restore of a platform: one task, started by a person."""
     with DAG(
@@ -104,7 +92,7 @@ def build(name: str) -> DAG:
         max_active_runs=1,
         params=form(),
         tags=["restore", name],
-        doc_md=page(name),
+        doc_md=platform_file(name).page(__doc__ or ""),
     ) as dag:
         RestoreOperator(task_id="restore", platform=name, execution_timeout=timedelta(hours=6))
     return dag

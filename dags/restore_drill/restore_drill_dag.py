@@ -17,10 +17,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from transition.errors import TransitionError
-from transition.platforms import load_platform, platform_names
+from transition.platforms import platform_names
+from transition_airflow.platform_dag import platform_file
 from transition_airflow.restore import DrillOperator
-from transition_airflow.timetable import PunctualCronTimetable
 
 MONTHLY = "0 4 2 * *"  # the 2nd, 04:00, in the platform's time zone
 
@@ -43,25 +42,17 @@ def form() -> dict[str, Param]:
 
 
 def build(name: str) -> DAG:
-    """The drill of a platform: one task, once a month. A platform whose file is wrong has one too, never scheduled."""
-    text, schedule = __doc__ or "", None
-    try:
-        platform = load_platform(name)
-        facts = platform.model_dump()
-        schedule = PunctualCronTimetable(MONTHLY, timezone=platform.timezone)
-    except TransitionError as error:
-        text, facts = f"**Fichier de plateforme refusé, rien ne peut s'exécuter :** {error}\n\n{text}", {}
-    for key in ("label", "storage", "name"):
-        text = text.replace("{" + key + "}", str(facts.get(key, name)))
+    """The drill of a platform: one task, once a month."""
+    file = platform_file(name, lambda _: MONTHLY)
     with DAG(
         dag_id=f"restore_drill_{name}",
         description="Restaure à l'essai des espaces tirés au sort et compare chaque ligne",
-        schedule=schedule,
+        schedule=file.schedule,
         catchup=False,
         max_active_runs=1,
         params=form(),
         tags=["restore", name],
-        doc_md=text,
+        doc_md=file.page(__doc__ or ""),
     ) as dag:
         DrillOperator(task_id="drill", platform=name, execution_timeout=timedelta(hours=6))
     return dag
