@@ -56,6 +56,8 @@ class Platform(Strict):
 
     ``moodle_command``: how to run Moodle's command line, word by word, the folder of its scripts last. Without it,
     maintenance mode is a row of the database, and nobody but a person purges Moodle's caches.
+    ``exchange``: a folder that Moodle's command line and Airflow both see under this path, for Moodle's own backup
+    files (.mbz); without it, or without ``moodle_command``, there are none.
     ``dataroot``: Moodle's data folder as Airflow sees it; without it, contents of files are listed, not moved.
     """
 
@@ -74,6 +76,7 @@ class Platform(Strict):
     dataroot: str | None = Field(default=None, pattern=r"^/.*[^/]$")
     approval: Literal["person", "automatic"]
     moodle_command: tuple[str, ...] | None = Field(default=None, min_length=1)
+    exchange: str | None = Field(default=None, pattern=r"^/.*[^/]$")
 
     @field_validator("timezone")
     @classmethod
