@@ -8,13 +8,13 @@ from benchmarks.platform import PREFIX, Size
 from transition import maintenance
 from transition.campaign import Campaign, now
 from transition.frozen import freeze_keys
-from transition.keys import all_traces
 from transition.move import move_rule
 from transition.plan import Lines, store_lines
 from transition.platforms import Platform
 from transition.rules.compile import Scope
 from transition.spaces import record_contexts
 from transition.state import schema, tables
+from transition.traces import all_traces
 
 
 def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> Campaign:

@@ -14,10 +14,11 @@ from transition.etherpad import pads
 from transition.frozen import freeze_keys
 from transition.grades import missing_exports
 from transition.key_views import forget_space
-from transition.keys import all_traces, frozen_keys
+from transition.keys import frozen_keys
 from transition.plan import Lines, approved_by, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
 from transition.rules.compile import Scope
 from transition.state import tables
+from transition.traces import all_traces
 
 
 def freeze(campaign: Campaign) -> None:

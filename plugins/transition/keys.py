@@ -9,21 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
-from transition.enrolment.people import enrolment_traces
 from transition.key_views import create_key_table, whole_by
 from transition.moodle.database import quoted
-from transition.rules.compile import Scope, Trace, compile_rule
-from transition.rules.model import load_rules
-
-
-def all_traces(campaign: Campaign, scope: Scope) -> dict[str, list[Trace]]:
-    """Every trace of every rule, and what enrolment removes, by table, in the order of the rules' names."""
-    traces = [trace for rule in load_rules() for trace in compile_rule(rule, campaign.moodle, scope)]
-    traces += enrolment_traces(campaign, scope)
-    by_table: dict[str, list[Trace]] = {}
-    for trace in traces:
-        by_table.setdefault(trace.table, []).append(trace)
-    return dict(sorted(by_table.items()))
+from transition.rules.compile import Trace
 
 
 def temporary_keys(connection: sa.Connection, campaign: Campaign, name: str, traces: Iterable[Trace]) -> sa.Table:

@@ -15,12 +15,13 @@ from transition.enrolment.tables import arrival
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad import pads
 from transition.files import rules_folder
-from transition.keys import all_traces, count_rows
+from transition.keys import count_rows
 from transition.leftovers import foreseen
 from transition.report.plan_table import plan_table
 from transition.rules.compile import Scope
 from transition.rules.model import load_rules
 from transition.state import tables
+from transition.traces import all_traces
 from transition.ways import store_ways
 
 Lines = dict[tuple[str, str, int], int]  # (rule, table, courseid): rows

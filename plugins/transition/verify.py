@@ -9,13 +9,14 @@ from transition.campaign import Campaign, now
 from transition.enrolment.tables import arrival
 from transition.errors import refuse_all
 from transition.etherpad import pads
-from transition.keys import all_traces, count_keys, frozen_keys, temporary_keys
+from transition.keys import count_keys, frozen_keys, temporary_keys
 from transition.leftovers import leftovers
 from transition.move import archive_table
 from transition.plan import load_lines
 from transition.rules.compile import CATEGORY, COURSE, Scope
 from transition.rules.model import load_rules
 from transition.state import tables
+from transition.traces import all_traces
 
 
 def verify(campaign: Campaign) -> None:

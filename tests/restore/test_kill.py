@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from tests.restore.conftest import MOODLE, NAME, World
 from transition.campaign import Campaign
-from transition.restore import branches, put_back
+from transition.restore import put_back
 from transition.restore.stage import Request, restore
+from transition.rules import branches
 from transition.rules.model import load_rules
 from transition.state import schema
 

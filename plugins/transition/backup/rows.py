@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
-from transition.keys import all_traces, temporary_keys
+from transition.keys import temporary_keys
 from transition.moodle.database import quoted
 from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
+from transition.traces import all_traces
 
 _CHUNK_BYTES = 8 * 2**20
 _CHUNK_ROWS = 20_000

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.moodle.database import quoted
-from transition.restore.branches import Branch, Branches, branches, parents_first
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
+from transition.rules.branches import Branch, Branches, branches, parents_first
 from transition.rules.compile import in_areas
 from transition.rules.model import TextPattern
 

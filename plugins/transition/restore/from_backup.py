@@ -9,14 +9,15 @@ import sqlalchemy as sa
 from transition.backup.manifest import BackupSet
 from transition.backup.rows import within
 from transition.campaign import Campaign
-from transition.keys import all_traces, create_frozen_keys
+from transition.keys import create_frozen_keys
 from transition.moodle.database import MoodleDatabase
 from transition.restore import scratch
-from transition.restore.branches import branches
 from transition.restore.held import Held
 from transition.restore.history import Reset
+from transition.rules.branches import branches
 from transition.rules.compile import Scope, in_areas
 from transition.state import tables
+from transition.traces import rule_traces
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _select_keys(campaign: Campaign, courseid: int, reset: Reset, schema: str, l
     vars(then)["moodle"] = _Overlaid(moodle.engine, moodle.prefix, overlaid={**moodle.tables, **overlay})
     held = Held(campaign, schema, courseid)
     with campaign.engine.begin() as connection:
-        for name, traces in all_traces(then, Scope(reset.run)).items():
+        for name, traces in rule_traces(then, Scope(reset.run)).items():
             if name in overlay:
                 keys = held.keys(name)
                 create_frozen_keys(connection, keys)

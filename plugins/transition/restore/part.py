@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.errors import TransitionError
-from transition.restore.branches import Branch, branches, parents_first
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
+from transition.rules.branches import Branch, branches, parents_first
 from transition.rules.compile import MODULE
 
 # Columns that name the person whom a row is of; those of whoever graded or changed it are not among them.

@@ -1,4 +1,4 @@
-"""How a row hangs from the row above it, as the rules say: what a restore needs to find gone parents."""
+"""How a row hangs from the row above it, as the rules say: what finds a row whose row above is gone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

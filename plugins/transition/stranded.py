@@ -1,0 +1,79 @@
+"""Rows that a stopped run had chosen to move, and that no rule finds any more: what they hung from has moved already.
+
+A run that was killed between two tables of a rule may have moved a row and not those that hang from it. Their path is
+lost, but not their keys: the run had written them down when its plan was approved. They are traces of the next run too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.keys import frozen_keys
+from transition.moodle.database import MoodleDatabase
+from transition.rules.branches import Branch, branches
+from transition.rules.compile import Alias, Scope, Trace, in_areas
+from transition.rules.model import TextPattern
+from transition.state import tables
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A rule's keys in a table, frozen by earlier runs (their numbers) that began to move."""
+
+    rule: str
+    table: str
+    runs: tuple[int, ...]
+
+
+def stranded_traces(campaign: Campaign, scope: Scope) -> Iterator[Trace]:
+    """The traces, by rule and table, of the year's earlier runs that began to move; none in a year without any."""
+    begun = _begun(campaign)
+    known = branches(campaign.moodle) if begun else {}
+    for keys in begun:
+        paths = known.get((keys.rule, keys.table), [])
+        # What hangs from the space or the activity itself is found by its rule; a text names no row to look for.
+        if any(path.above for path in paths) and not any(isinstance(path.by, TextPattern) for path in paths):
+            yield Trace(keys.rule, keys.table, _rows(campaign, scope, keys, paths))
+
+
+def _begun(campaign: Campaign) -> list[_Begun]:
+    progress, run = tables.progress.c, tables.run.c
+    moved = sa.select(progress.run).where(progress.moved > 0).distinct()
+    query = (
+        sa.select(progress.rule, progress.table_name, progress.run)
+        .join(tables.run, run.number == progress.run)
+        .where(run.year == campaign.year, run.number < campaign.run, progress.run.in_(moved))
+        .order_by(progress.rule, progress.table_name, progress.run)
+    )
+    runs: dict[tuple[str, str], list[int]] = {}
+    with campaign.engine.connect() as connection:
+        for rule, table, number in connection.execute(query):
+            runs.setdefault((rule, table), []).append(number)
+    return [_Begun(rule, table, tuple(numbers)) for (rule, table), numbers in runs.items()]
+
+
+def _rows(campaign: Campaign, scope: Scope, begun: _Begun, paths: Sequence[Branch]) -> sa.Select[int, int]:
+    decision, keys = tables.decision, frozen_keys(campaign, begun.table)
+    rows = campaign.moodle[begun.table].alias("stranded")
+    joins = keys.join(rows, rows.c.id == keys.c.id)
+    conditions = [keys.c.run.in_(begun.runs), keys.c.rule == begun.rule]
+    if not scope.everything:
+        joins = joins.join(decision, decision.c.courseid == keys.c.courseid)
+        conditions += [decision.c.run == scope.run, decision.c.in_scope == sa.true()]
+    conditions += [~_leads_up(campaign.moodle, path, rows) for path in paths]
+    query = sa.select(rows.c.id, keys.c.courseid.label("courseid")).select_from(joins).where(*conditions)
+    return query.prefix_with("STRAIGHT_JOIN")
+
+
+def _leads_up(moodle: MoodleDatabase, path: Branch, rows: Alias) -> sa.ColumnElement[bool]:
+    """Whether every row above, by this path, is still in Moodle; of a path of ``files``, for a file of its areas."""
+    conditions: list[sa.ColumnElement[bool]] = [in_areas(rows, path.areas)] if path.areas else []
+    below, step = rows, path
+    while True:
+        above = moodle[step.parent].alias(f"above_{step.depth}")
+        conditions.append(step.joins(below, above))
+        if step.above is None:
+            return sa.exists().where(*conditions).correlate(rows)
+        below, step = above, step.above

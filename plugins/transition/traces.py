@@ -1,0 +1,33 @@
+"""All that a campaign may move: the traces of every rule, what enrolment removes, what a stopped run left behind."""
+
+from collections.abc import Iterable
+
+from transition.campaign import Campaign
+from transition.enrolment.people import enrolment_traces
+from transition.rules.compile import Scope, Trace, compile_rule
+from transition.rules.model import load_rules
+from transition.stranded import stranded_traces
+
+Traces = dict[str, list[Trace]]  # by table, in the order of the rules' names
+
+
+def all_traces(campaign: Campaign, scope: Scope) -> Traces:
+    """Every trace, by table."""
+    return _by_table([*_of_rules(campaign, scope), *stranded_traces(campaign, scope)])
+
+
+def rule_traces(campaign: Campaign, scope: Scope) -> Traces:
+    """Those that the rules find by themselves, by table."""
+    return _by_table(_of_rules(campaign, scope))
+
+
+def _of_rules(campaign: Campaign, scope: Scope) -> list[Trace]:
+    traces = [trace for rule in load_rules() for trace in compile_rule(rule, campaign.moodle, scope)]
+    return [*traces, *enrolment_traces(campaign, scope)]
+
+
+def _by_table(traces: Iterable[Trace]) -> Traces:
+    by_table: Traces = {}
+    for trace in traces:
+        by_table.setdefault(trace.table, []).append(trace)
+    return dict(sorted(by_table.items()))
