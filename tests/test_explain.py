@@ -27,6 +27,7 @@ OURS = re.compile(
 )
 # Tables without an index on the column that leads to them: read whole, but once a statement, not once a row above.
 WITHOUT_INDEX = {
+    "competency_usercompcourse": "courseid",
     "editor_atto_autosave": "contextid",
     "forum_track_prefs": "forumid",
     "offlinequiz_results": "offlinequizid",

@@ -298,12 +298,14 @@ def test_what_forbids_a_swap(frozen: Campaign, server: PrivateMariaDB) -> None:
         assert "un déclencheur (TRIGGER) la suit" in obstacle(frozen, name, rule)
         connection.execute(sa.text("DROP TRIGGER follows"))
         connection.execute(sa.text("CREATE TABLE linked (id BIGINT PRIMARY KEY)"))
+        connection.execute(sa.text("SET SESSION foreign_key_checks = 0"))
         connection.execute(
             sa.text(f"ALTER TABLE {table} ADD CONSTRAINT link FOREIGN KEY (pageid) REFERENCES linked (id)")
         )
         assert "une clé étrangère la lie" in obstacle(frozen, name, rule)
         connection.execute(sa.text(f"ALTER TABLE {table} DROP FOREIGN KEY link"))
         connection.execute(sa.text("DROP TABLE linked"))
+        connection.execute(sa.text("SET SESSION foreign_key_checks = 1"))
         connection.execute(sa.text(f"CREATE TABLE ecampus_2026.mdl_{name} LIKE {table}"))
         assert obstacle(frozen, name, rule) == "", "an empty archive table is in nobody's way"
         connection.execute(sa.text(f"INSERT INTO ecampus_2026.mdl_{name} (id) VALUES (1)"))

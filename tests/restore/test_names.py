@@ -82,7 +82,7 @@ def test_a_name_chosen_since_stays(world: World, campaign: Campaign) -> None:  #
 
 def test_a_name_or_a_category_that_is_no_longer_free(world: World, campaign: Campaign) -> None:  # noqa: F811
     archive(world, (3,))
-    with world.engine.begin() as connection:
+    with campaign.engine.begin() as connection:
         connection.execute(sa.text("UPDATE mdl_course SET shortname = 'LI3INF02' WHERE id = 9"))
         connection.execute(sa.text(f"DELETE FROM mdl_course_categories WHERE id = {CATEGORY}"))
         assert name_conflicts(connection, campaign, 3) == [
