@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine
 
 from demo.plan import YEAR
 from demo.server import PrivateMariaDB
-from transition.report.plan_table import DECISIONS
+from transition.decisions import DECISIONS
 
 ENDS = {"success": "fait", "failed": "ÉCHEC", "upstream_failed": "non exécutée", "skipped": "sans objet"}
 

@@ -184,7 +184,7 @@ def test_nothing_is_written_twice(open_campaign: Open) -> None:
     assert missing_exports(campaign) == {}
     grade_exports(open_campaign("autre"))
     assert {path: path.stat().st_mtime_ns for path in folder_of(campaign).iterdir()} == before
-    assert "0 classeurs écrits et relus, 8 déjà à jour" in details(campaign, "done")[1].detail
+    assert "0 classeur écrit et relu, 8 déjà à jour" in details(campaign, "done")[1].detail
 
 
 def test_a_changed_grade_asks_for_a_new_export_and_the_old_one_stays(

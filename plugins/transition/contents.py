@@ -17,6 +17,7 @@ from upath import UPath
 
 from transition import journal, storage
 from transition.campaign import Campaign
+from transition.french import counted
 from transition.move import archive_table
 from transition.state import tables
 
@@ -289,11 +290,12 @@ def _counts(campaign: Campaign) -> dict[str, tuple[int, int]]:
 
 def _detail(counts: dict[str, tuple[int, int]]) -> str:
     words = {
-        "moved": "déplacés dans l'archive", "listed": "que plus rien n'utilise", "absent": "manquaient déjà",
-        "damaged": "altérés avant la campagne, laissés en place",
+        "moved": "partis dans l'archive", "listed": "que plus rien n'utilise",
+        "absent": "introuvables avant la campagne",
+        "damaged": "en mauvais état avant la campagne, gardés en place",
     }  # fmt: skip
     parts = [
-        f"{counts[state][0]} contenus ({counts[state][1] / 1e6:.1f} Mo) {text}"
+        f"{counted(counts[state][0], 'contenu', 'contenus')} ({counts[state][1] / 1e6:.1f} Mo) {text}"
         for state, text in words.items()
         if state in counts
     ]

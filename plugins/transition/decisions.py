@@ -1,6 +1,5 @@
 """The stage ``detect_missing``: what the campaign does with each course space, and why."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +27,11 @@ from transition.state import tables
 STAGE = "detect_missing"
 ARCHIVED_PREFIX = "ex_"
 APPLIED = ("reset", "archive")
+# How a plan and its readers say them, of several spaces.
+DECISIONS = {
+    "reset": "à réinitialiser", "archive": "à archiver (ex_)", "defer": "différés", "exclude": "exclus",
+    "hold": "en attente d'une décision",
+}  # fmt: skip
 _STRONGEST_FIRST = ("exclude", "defer", "hold")  # among the verdicts of several exceptions
 log = logging.getLogger(__name__)
 
@@ -92,8 +96,8 @@ def detect_missing(campaign: Campaign) -> None:
             if rows:
                 connection.execute(sa.insert(decision), rows)
         counts = Counter(str(row["decision"]) for row in rows)
-        closing["detail"] = json.dumps(counts)
-        log.info("Décisions : %s.", ", ".join(f"{name} {number}" for name, number in sorted(counts.items())))
+        closing["detail"] = ", ".join(f"{counts[name]} {text}" for name, text in DECISIONS.items() if counts[name])
+        log.info("Décisions : %s.", closing["detail"])
         _check_cap(campaign, counts)
 
 

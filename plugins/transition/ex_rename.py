@@ -11,6 +11,7 @@ from transition.decisions import ARCHIVED_PREFIX, deciding_categories, still_exc
 from transition.enrolment.keep_teachers import keep_teachers
 from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError
+from transition.french import counted
 from transition.moodle.categories import fix_sortorder, move_context
 from transition.moodle.revisions import next_revision
 from transition.state import tables
@@ -45,7 +46,7 @@ def ex_rename(campaign: Campaign) -> None:
             except (TransitionError, sa.exc.SQLAlchemyError) as error:
                 failures[code] = error
                 _journal_failure(campaign, courseid, error)
-        closing["detail"] = f"{len(todo) - len(failures)} espaces archivés"
+        closing["detail"] = counted(len(todo) - len(failures), "espace archivé", "espaces archivés")
         if failures:
             raise _failed(campaign, failures)
 

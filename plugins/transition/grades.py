@@ -17,6 +17,7 @@ from transition.backup.rows import concerned_spaces, consistent_snapshot
 from transition.campaign import Campaign, now
 from transition.checksum import rows_checksum
 from transition.errors import TransitionError
+from transition.french import counted
 from transition.gradebook import Gradebook, is_given
 from transition.platforms import Strict
 from transition.rules.compile import COURSE
@@ -97,7 +98,8 @@ def grade_exports(campaign: Campaign) -> None:
         outdated = sum(export.outdated > 0 for export in written)
         closing["rows_moved"] = sum(export.grades for export in written)
         closing["detail"] = (
-            f"{len(written)} classeurs écrits et relus, {len(present) - len(due)} déjà à jour"
+            counted(len(written), "classeur écrit et relu", "classeurs écrits et relus")
+            + f", {len(present) - len(due)} déjà à jour"
             + (f", {len(failed)} en échec" if failed else "")
             + (f", {outdated} dont des totaux attendent un recalcul par Moodle" if outdated else "")
         )

@@ -15,6 +15,7 @@ from transition.enrolment.tables import arrival
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad import pads
 from transition.files import rules_folder
+from transition.french import counted
 from transition.keys import count_rows
 from transition.leftovers import foreseen
 from transition.report.plan_table import plan_table
@@ -47,7 +48,7 @@ def plan(campaign: Campaign) -> None:
             pads.record(campaign)
             store_fingerprint(campaign, fingerprint(campaign))
         closing["rows_moved"] = sum(load_lines(campaign).values())
-        closing["detail"] = stored_fingerprint(campaign)
+        closing["detail"] = counted(closing["rows_moved"], "ligne à déplacer", "lignes à déplacer")
     print(plan_table(campaign))
 
 
@@ -149,11 +150,12 @@ def is_frozen(campaign: Campaign) -> bool:
 
 def approve(campaign: Campaign, by: str) -> None:
     """Record that ``by`` approved the run's plan: for this run or, if it is dry, the next run with the same plan."""
-    approval = {"year": campaign.year, "fingerprint": stored_fingerprint(campaign), "approved_by": by,
-                "approved_at": now(), "run": None if campaign.dry_run else campaign.run}  # fmt: skip
+    plan = stored_fingerprint(campaign)
+    approval = {"year": campaign.year, "fingerprint": plan, "approved_by": by, "approved_at": now(),
+                "run": None if campaign.dry_run else campaign.run}  # fmt: skip
     with campaign.engine.begin() as connection:
         connection.execute(sa.insert(tables.approval).values(approval))
-        journal.record(connection, campaign, "approval", "approved", detail=f"{by} : {approval['fingerprint']}")
+        journal.record(connection, campaign, "approval", "approved", detail=f"par {by}, plan {plan[:12]}")
 
 
 def approved_by(campaign: Campaign) -> str | None:

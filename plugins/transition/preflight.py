@@ -14,6 +14,7 @@ from transition.contents import check_dataroot
 from transition.decisions import check_categories
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad.pads import check_server
+from transition.french import counted
 from transition.maintenance import check_command
 from transition.moodle.database import quoted
 from transition.move import journal_abandoned
@@ -45,7 +46,7 @@ def preflight(campaign: Campaign) -> None:
             campaign.take_fence()
             settle_swaps(campaign)
             journal_abandoned(campaign)
-        closing["detail"] = f"{contexts} contextes"
+        closing["detail"] = counted(contexts, "contexte relevé", "contextes relevés")
 
 
 def _collect(check: Callable[[Campaign], Iterable[str]], campaign: Campaign) -> list[str]:

@@ -9,6 +9,7 @@ from transition.campaign import Campaign, now
 from transition.enrolment.tables import arrival
 from transition.errors import refuse_all
 from transition.etherpad import pads
+from transition.french import counted
 from transition.keys import count_keys, frozen_keys, temporary_keys
 from transition.leftovers import leftovers
 from transition.move import archive_table
@@ -29,7 +30,7 @@ def verify(campaign: Campaign) -> None:
         findings += pads.left(campaign)
         findings += contents.left(campaign)
         findings += _set_aside(campaign)
-        closing["detail"] = f"{len(findings)} constats"
+        closing["detail"] = counted(len(findings), "constat", "constats")
         refuse_all(
             f"Transition non conforme ({campaign.platform.label}) ; avant de rouvrir Moodle, traitez :",
             findings,

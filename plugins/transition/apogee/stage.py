@@ -38,7 +38,7 @@ def apogee_sync(campaign: Campaign) -> None:
             )
         load.record_lots(campaign, lots)
         closing["rows_moved"] = loaded
-        closing["detail"] = json.dumps({"lots": lots, "avertissements": findings.warned}, ensure_ascii=False)
+        closing["detail"] = " ; ".join([f"lots {', '.join(lots.values())}", *findings.warned])
     for sentence in findings.warned:
         log.warning("À vérifier : %s.", sentence)
     log.info("Lots Apogée retenus : %s ; %d lignes chargées.", ", ".join(lots.values()), loaded)

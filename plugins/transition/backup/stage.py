@@ -13,6 +13,7 @@ from transition.backup.manifest import Manifest, Space, TableFile, state_of
 from transition.backup.rows import State, backup_traces, concerned_spaces, keyed_rows
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
+from transition.french import counted
 
 _STAGE = "july_backup"
 _log = logging.getLogger(__name__)
@@ -55,9 +56,10 @@ def complete_backup(campaign: Campaign) -> dict[int, str]:
 
 def _summary(spaces: int, stale: int, rows: int, failed: int) -> str:
     if not stale:
-        return f"{spaces} espaces, tous déjà sauvegardés dans leur état actuel : rien à écrire"
+        return f"{counted(spaces, 'espace', 'espaces')}, déjà en sauvegarde dans leur état actuel : rien à écrire"
     failing = f", {failed} sans sauvegarde vérifiée (voir les lignes « failed »)" if failed else ""
-    return f"{stale - failed} espaces sauvegardés et relus sur {spaces}, {rows} lignes{failing}"
+    concerned = counted(spaces, "espace", "espaces")
+    return f"{stale - failed} sur {concerned} en sauvegarde relue, {counted(rows, 'ligne', 'lignes')}{failing}"
 
 
 def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[int, str], set[str]]:

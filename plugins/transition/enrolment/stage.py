@@ -10,6 +10,7 @@ from transition.campaign import Campaign
 from transition.enrolment.instances import create_own_instances, modifier, own_instances, student_role
 from transition.enrolment.people import RULE
 from transition.enrolment.tables import arrival
+from transition.french import counted
 from transition.move import move_rule
 from transition.rules.compile import COURSE
 from transition.state import tables
@@ -32,7 +33,7 @@ def enrolment(campaign: Campaign) -> None:
         for courses in _batches(_sizes(campaign), BATCH):
             with campaign.engine.begin() as connection:
                 added += _bring_in(connection, campaign, courses)
-        closing["detail"] = f"{added} inscriptions ajoutées{_synchronised(campaign)}"
+        closing["detail"] = counted(added, "inscription ajoutée", "inscriptions ajoutées") + _synchronised(campaign)
 
 
 def _sizes(campaign: Campaign) -> list[tuple[int, int]]:

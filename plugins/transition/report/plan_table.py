@@ -7,16 +7,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
+from transition.decisions import DECISIONS
 from transition.enrolment.people import planned_arrivals
 from transition.etherpad import pads
+from transition.french import counted, number
 from transition.rules.model import load_rules
 from transition.state import tables
 from transition.ways import CHUNKS, FEW, SWAP, load_ways
 
-DECISIONS = {
-    "reset": "à réinitialiser", "archive": "à archiver (ex_)", "defer": "différés", "exclude": "exclus",
-    "hold": "en attente d'une décision",
-}  # fmt: skip
 _WAYS = {CHUNKS: "lots", SWAP: "échange"}
 _SPACES_SHOWN = 60
 _HELD_SHOWN = 30
@@ -102,7 +100,8 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         _more(len(plan.by_space) - _SPACES_SHOWN, "espaces"),
         *(f"  {code} : {DECISIONS[decision]} — {reason}" for code, decision, reason in plan.held[:_HELD_SHOWN]),
         _more(len(plan.held) - _HELD_SHOWN, "espaces différés ou en attente"),
-        f"En tout : {number(plan.rows)} lignes à déplacer dans {len(plan.by_space)} espaces.",
+        f"En tout : {counted(plan.rows, 'ligne', 'lignes')} à déplacer dans"
+        f" {counted(len(plan.by_space), 'espace', 'espaces')}.",
         pads.sentence(campaign),
     ]
     return [part for part in parts if part]
@@ -130,11 +129,6 @@ def _large_tables(campaign: Campaign) -> list[str]:
 
 def _more(count: int, what: str) -> str:
     return f"  … et {number(count)} autres {what}." if count > 0 else ""
-
-
-def number(value: int) -> str:
-    """A number as French readers group it."""
-    return f"{value:,}".replace(",", " ")
 
 
 def _text(grid: _Grid) -> str:

@@ -12,8 +12,10 @@ from upath import UPath
 
 from transition import journal
 from transition.campaign import Campaign, now
+from transition.decisions import DECISIONS
 from transition.etherpad import pads
-from transition.report.plan_table import DECISIONS, number, summarise
+from transition.french import counted, moment, number
+from transition.report.plan_table import summarise
 from transition.report.teachers import workbook
 from transition.rules.model import load_rules
 from transition.state import tables
@@ -21,9 +23,9 @@ from transition.state import tables
 STAGES = {
     "preflight": "Contrôles préalables", "july_backup": "Sauvegarde de juillet", "grade_exports": "Export des notes",
     "apogee_sync": "Synchronisation Apogée", "detect_missing": "Décisions", "plan": "Plan", "approval": "Approbation",
-    "freeze": "Plan figé", "ex_rename": "Archivage ex_", "purge": "Purge", "file_contents": "Contenus des fichiers",
-    "enrolment": "Inscriptions",
-    "verify": "Vérification",
+    "maintenance_on": "Mise en maintenance", "freeze": "Plan figé", "ex_rename": "Archivage ex_", "purge": "Purge",
+    "file_contents": "Contenus des fichiers", "enrolment": "Inscriptions", "verify": "Vérification",
+    "maintenance_off": "Fin de la maintenance",
 }  # fmt: skip
 _OUTCOMES = {"done": "fait", "failed": "échec", "started": "inachevé", "approved": "approuvé"}
 
@@ -95,7 +97,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
     return {
         "platform": campaign.platform.label, "site": campaign.platform.site, "year": campaign.year,
         "run_id": campaign.run_id,
-        "actor": campaign.actor, "started_at": run.started_at, "reported_at": now(),
+        "actor": campaign.actor, "started_at": moment(run.started_at, campaign.platform.zone),
+        "reported_at": moment(now(), campaign.platform.zone),
         "approved_by": approved.approved_by if approved else None, "fingerprint": run.fingerprint,
         "success": not failed and any(line.stage == "verify" for line in stages),
         "stages": [{**asdict(line), "title": STAGES.get(line.stage, line.stage)} for line in stages],
@@ -146,6 +149,6 @@ def _template() -> Any:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "counted": counted}
     environment.filters["outcome"] = lambda action: _OUTCOMES[action]
     return environment.get_template("report.html.j2")
