@@ -1,8 +1,9 @@
 """A Moodle database as tables: names and columns reflected from the server, never assumed."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -20,6 +21,46 @@ def _column_type(data_type: str, precision: int | None, scale: int | None) -> sa
     if data_type == "decimal":
         return sa.Numeric(precision, scale)
     return _TYPES.get(data_type, sa.Text)()
+
+
+class _Column(NamedTuple):
+    """A column as ``information_schema.columns`` describes it."""
+
+    name: str
+    kind: str
+    precision: int | None
+    scale: int | None
+    key: str
+
+
+class _Tables(Mapping[str, sa.Table]):
+    """The tables of a schema, by their names without prefix; each is made when it is first asked for.
+
+    A task needs a few of six hundred: to make them all takes longer than most tasks' own work.
+    """
+
+    def __init__(self, columns: dict[str, list[_Column]], prefix: str, metadata: sa.MetaData, schema: str) -> None:
+        self._columns, self._prefix, self._metadata, self._schema = columns, prefix, metadata, schema
+        self._made: dict[str, sa.Table] = {}
+
+    def __getitem__(self, name: str) -> sa.Table:
+        if name not in self._made:
+            columns = [
+                sa.Column(
+                    column.name,
+                    _column_type(column.kind, column.precision, column.scale),
+                    primary_key=column.key == "PRI",
+                )
+                for column in self._columns[name]
+            ]
+            self._made[name] = sa.Table(f"{self._prefix}{name}", self._metadata, *columns, schema=self._schema)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 @dataclass(frozen=True)
@@ -43,22 +84,19 @@ class MoodleDatabase:
         return name
 
     @cached_property
-    def tables(self) -> dict[str, sa.Table]:
+    def tables(self) -> Mapping[str, sa.Table]:
         """Every table, by its name without prefix; columns in their order, typed as Python sees their values."""
         columns = sa.text(
-            "SELECT table_name AS t, column_name AS c, data_type AS d, numeric_precision AS p, numeric_scale AS s,"
-            " column_key AS k FROM information_schema.columns WHERE table_schema = :schema"
+            "SELECT table_name, column_name, data_type, numeric_precision, numeric_scale, column_key"
+            " FROM information_schema.columns WHERE table_schema = :schema"
             " ORDER BY table_name, ordinal_position"
         )
-        found: dict[str, list[sa.Column[Any]]] = {}
+        found: dict[str, list[_Column]] = {}
         with self.engine.connect() as connection:
-            for t, c, d, p, s, k in connection.execute(columns, {"schema": self.schema}):
-                if t.startswith(self.prefix):
-                    found.setdefault(t, []).append(sa.Column(c, _column_type(d, p, s), primary_key=k == "PRI"))
-        return {
-            name.removeprefix(self.prefix): sa.Table(name, self.metadata, *cols, schema=self.schema)
-            for name, cols in found.items()
-        }
+            for table, *column in connection.execute(columns, {"schema": self.schema}):
+                if table.startswith(self.prefix):
+                    found.setdefault(table.removeprefix(self.prefix), []).append(_Column(*column))
+        return _Tables(found, self.prefix, self.metadata, self.schema)
 
     def __getitem__(self, name: str) -> sa.Table:
         """The table of that name (without prefix); raises :class:`TransitionError` if the schema lacks it."""

@@ -27,9 +27,9 @@ class _Overlaid(MoodleDatabase):
     overlaid: Mapping[str, sa.Table] = field(default_factory=dict, compare=False)
 
     @cached_property
-    def tables(self) -> dict[str, sa.Table]:
+    def tables(self) -> Mapping[str, sa.Table]:
         """Every table, by its name without prefix."""
-        return dict(self.overlaid)
+        return self.overlaid
 
 
 def hold(campaign: Campaign, courseid: int, sets: Sequence[tuple[Reset, BackupSet]], schema: str) -> Held:
