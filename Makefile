@@ -25,7 +25,8 @@ lint:  ## Check style and types
 	@bin/bootstrap dev
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
-bench: install  ## Measure the campaign beside plain SQL on a platform built for it (BENCH_SCALE=large: 12 million rows)
+bench:  ## Measure the campaign beside plain SQL on a platform built for it (BENCH_SCALE=large: 12 million rows)
+	@bin/bootstrap bench
 	@$(PY) -m benchmarks.run
 
 transition: install  ## Print a platform's plan, or carry it out: PLATFORM= YEAR= [COURSES="A,B"] [EXECUTE=1 APPROVED_BY=]

@@ -1,16 +1,19 @@
 """The campaign of the benchmark: the real stages, on spaces whose decision is written down by the benchmark."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks.platform import PREFIX, Size
+from benchmarks.platform import PREFIX, SITE, Size
 from transition import maintenance
 from transition.campaign import Campaign, now
 from transition.frozen import freeze_keys
 from transition.move import move_rule
 from transition.plan import Lines, store_lines
 from transition.platforms import Platform
+from transition.restore.stage import Request
+from transition.restore.stage import restore as restore_space
 from transition.rules.compile import Scope
 from transition.spaces import record_contexts
 from transition.state import schema, tables
@@ -20,7 +23,7 @@ from transition.traces import all_traces
 def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> Campaign:
     """A run that may write, with the contexts of all spaces and the decision to reset the first ``size.going``."""
     facts = {
-        "name": "bench", "label": "Banc d'essai", "site": "http://bench.example", "timezone": "Europe/Paris",
+        "name": "bench", "label": "Banc d'essai", "site": SITE, "timezone": "Europe/Paris",
         "table_prefix": PREFIX, "connections": {"moodle": "bench", "apogee": "bench"},
         "categories": {"complementary": 2, "archives": 3}, "enrolment": "database", "student_role": "student",
         "dates": {"transition": "0 2 16 8 *"}, "storage": str(folder), "approval": "automatic",
@@ -62,9 +65,21 @@ def freeze(campaign: Campaign) -> None:
 
 
 def purge(campaign: Campaign, *rules: str) -> int:
-    """Move the rows of some rules, or of all; returns their number."""
+    """Move the rows of some rules, or of all, and open Moodle again; returns their number."""
     progress = tables.progress.c
     with campaign.engine.connect() as connection:
         query = sa.select(progress.rule).where(progress.run == campaign.run).distinct().order_by(progress.rule)
         found = [rule for rule in connection.execute(query).scalars() if not rules or rule in rules]
-    return sum(move_rule(campaign, rule) for rule in found)
+    moved = sum(move_rule(campaign, rule) for rule in found)
+    maintenance.reopen(campaign)
+    return moved
+
+
+def restore(campaign: Campaign, code: str) -> int:
+    """Put one space back in a run of its own; returns its rows."""
+    given = replace(campaign, run_id=f"restore {code}")
+    restore_space(given, Request(code))
+    entry = tables.journal.c
+    query = sa.select(entry.rows_moved).where(entry.run == given.run, entry.action == "whole")
+    with given.engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())

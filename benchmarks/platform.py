@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from demo.catalogue import create_tables, read_catalogue
 
-PREFIX = "mdl_"
+PREFIX, SITE = "mdl_", "http://bench.example"
 _FIRST = 2  # the first course id after the site's own
 # Contexts: of course c, and of its activities.
 _COURSE_CONTEXT, _MODULE_CONTEXT = "(1000 + {c})", "(1000000 + {cm})"
@@ -64,6 +64,8 @@ def _settings(size: Size) -> list[tuple[str, int, dict[str, str]]]:
     course_context, module_context = _COURSE_CONTEXT.format(c=c), _MODULE_CONTEXT.format(cm=cm)
     above = _COURSE_CONTEXT.format(c=of)
     return [
+        ("config", 1, {"name": "'mnet_localhost_id'", "value": "'1'"}),
+        ("mnet_host", 1, {"id": "1", "wwwroot": f"'{SITE}'"}),
         ("modules", 2, {"id": "n", "name": "ELT(n, 'forum', 'quiz')"}),
         ("course", size.spaces, {"id": c, "category": "1", "fullname": f"CONCAT('Espace ', {c})",
                                  "shortname": f"CONCAT('S', {c})", "idnumber": f"CONCAT('CODE', {c})"}),

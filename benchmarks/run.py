@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
         results.memory[name] = round(memory)
     _check(campaign, total)
     _twice(moodle, folder, size, campaign, results)
+    _restore(moodle, campaign, results)
     return results
 
 
@@ -139,6 +141,26 @@ def _twice(moodle: sa.Engine, folder: Path, size: Size, campaign: Campaign, resu
     alone(moodle, lambda: ours.freeze(again))
     seconds, _ = alone(moodle, lambda: ours.purge(again, "logs"))
     results.add("campaign: log, by swap, twice the rows that go", 2 * size.log * size.going, seconds)
+    with again.engine.begin() as connection:  # what follows restores what the first run did
+        connection.execute(sa.delete(tables.decision).where(tables.decision.c.run == again.run))
+
+
+def _restore(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
+    """One space from the archive schema, another from the backup once that schema is gone; imports aside."""
+    for source, code in (("the archive schema", "CODE2"), ("the backup", "CODE3")):
+        if source == "the backup":
+            with moodle.connect() as connection:
+                connection.exec_driver_sql(f"DROP SCHEMA {campaign.archive_schema}")
+        seconds, rows = timed(moodle, partial(ours.restore, campaign, code))
+        results.add(f"campaign: restore of one space from {source}", rows, seconds)
+
+
+def timed(engine: sa.Engine, work: Callable[[], int]) -> tuple[float, int]:
+    """Do some work that returns its rows; returns its seconds and those rows."""
+    engine.dispose()
+    begun = time.perf_counter()
+    rows = work()
+    return time.perf_counter() - begun, rows
 
 
 def _check(campaign: Campaign, total: int) -> None:
