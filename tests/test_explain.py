@@ -5,7 +5,7 @@ multiplied first.
 """
 
 import re
-import time
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from demo.server import PrivateMariaDB
+from tests.conftest import DUMP, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from transition.campaign import Campaign
 from transition.plan import count_lines
 from transition.state import tables
 
+MOODLE = "grown_moodle"
 FACTOR = 1_000
 LARGE = 20_000  # rows to examine; what a scan of any real table claims after the multiplication
 # Tables of the campaign's own schemas, and the names that statements give them.
@@ -33,26 +36,44 @@ WITHOUT_INDEX = {
     "offlinequiz_results": "offlinequizid",
     "hvp_events": "content_id",
     "hvp_content_user_data": "hvp_id",
+    "tiny_autosave": "contextid",
 }
+# What a number inside JSON leads from: read whole, once, and first.
+BY_JSON = {"task_adhoc"}
+
+
+@pytest.fixture(scope="module")
+def grown_moodle(reference: Path) -> Iterator[sa.Engine]:
+    """The real Moodle database, each of its tables said to hold FACTOR times its rows, with as many rows a key."""
+    with tempfile.TemporaryDirectory() as folder:
+        with PrivateMariaDB(folder) as server:
+            load_dump(server, reference / DUMP, MOODLE)
+            grow(sa.create_engine(server.url(MOODLE), poolclass=sa.NullPool))
+        # The server reads the statistics of a table once, when it is first opened: a start is the sure way.
+        with PrivateMariaDB(folder) as server:
+            engine = sa.create_engine(server.url(MOODLE))
+            with engine.connect() as connection:
+                connection.execute(sa.text("SET GLOBAL innodb_stats_auto_recalc = OFF"))
+            yield engine
+            engine.dispose()
 
 
 @pytest.fixture
-def campaign(real_moodle: sa.Engine, tmp_path: Path) -> Campaign:
+def campaign(grown_moodle: sa.Engine, tmp_path: Path) -> Campaign:
     """A campaign at the point where its spaces are decided."""
-    add_newcomers(real_moodle)
+    add_newcomers(grown_moodle)
     reference_feed(tmp_path / "feed")
     platform = reference_platform(tmp_path / "storage")
-    campaign = Campaign(platform, 2026, "explained", real_moodle, dry_run=False, feed=tmp_path / "feed")
+    campaign = Campaign(platform, 2026, "explained", grown_moodle, dry_run=False, feed=tmp_path / "feed")
     run_chain(campaign, ["preflight", "apogee_sync", "detect_missing"])
-    grow(real_moodle)
     return campaign
 
 
 def grow(engine: sa.Engine) -> None:
-    """Have every table of the database claim FACTOR times its rows, with as many rows a key as it has."""
+    """Multiply the statistics of every table of the database."""
+    where = {"schema": engine.url.database, "factor": FACTOR}
     with engine.begin() as connection:
         connection.execute(sa.text("SET GLOBAL innodb_stats_auto_recalc = OFF"))
-        where = {"schema": engine.url.database, "factor": FACTOR}
         tables = list(connection.execute(sa.text("SHOW TABLES")).scalars())
         connection.execute(sa.text(f"ANALYZE TABLE {', '.join(tables)}")).all()
         for statistics, values in (
@@ -60,19 +81,6 @@ def grow(engine: sa.Engine) -> None:
             ("innodb_index_stats", "stat_value = stat_value * :factor"),
         ):
             connection.execute(sa.text(f"UPDATE mysql.{statistics} SET {values} WHERE database_name = :schema"), where)
-    # The server reads a table's statistics again only if nobody, its own purge included, has the table open just now.
-    unread = sa.text(
-        "SELECT COUNT(*) FROM information_schema.tables t JOIN mysql.innodb_table_stats s"
-        " ON s.database_name = t.table_schema AND s.table_name = t.table_name"
-        " WHERE t.table_schema = :schema AND t.table_rows <> s.n_rows"
-    )
-    with engine.connect() as connection:
-        for _ in range(100):
-            connection.execute(sa.text("FLUSH TABLES"))
-            if not connection.execute(unread, {"schema": engine.url.database}).scalar():
-                return
-            time.sleep(0.1)
-    raise AssertionError("the server did not read the statistics again")
 
 
 @contextmanager
@@ -99,7 +107,7 @@ def wrong(plans: dict[str, list[Any]]) -> Iterator[str]:
     """What starts from Moodle's side, or reads a large table of Moodle's whole."""
     for statement, plan in plans.items():
         first = plan[0]["table"] or ""
-        if not OURS.fullmatch(first):
+        if not OURS.fullmatch(first) and first not in BY_JSON:
             yield f"starts from {first}: {statement}"
         for step in plan[1:]:
             table = step["table"] or ""
@@ -122,6 +130,9 @@ def test_the_statements_of_plan_backup_and_purge(campaign: Campaign) -> None:
     run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on", "freeze"])
     with explained(campaign.server) as moving:
         run_chain(campaign, ["purge"])
+    with campaign.server.connect() as connection:
+        rows = connection.execute(sa.text("EXPLAIN SELECT * FROM mdl_forum_posts")).mappings().one()["rows"]
+    assert int(rows) > LARGE, "the statistics were not read: every plan is good on a small table"
     assert len(plans) > 500
     assert len(moving) > 50
     found = list(wrong({**plans, **moving}))

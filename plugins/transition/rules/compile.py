@@ -168,9 +168,10 @@ class _Compiler:
             path = self._in_context(table, str(node.context), [])
         else:
             above = above or self._root()
-            path = replace(
-                above, joins=above.joins.join(table, link(node.by, table, above.last.c[node.to])), last=table
-            )
+            joins = above.joins.join(table, link(node.by, table, above.last.c[node.to]))
+            # A number inside JSON has no index: it leads from the few rows that hold one to the row above, by its id.
+            straight = above.straight and not isinstance(node.by, JsonKey)
+            path = replace(above, joins=joins, last=table, straight=straight)
         path = replace(path, named={**(above.named if above else {}), node.table: table})
         conditions = [_condition(path.named, table, node.where)] if node.where else []
         if node.unless:
