@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
 from tests.rules.expected_rows import EXPECTED, IN, TEACHERS
-from tests.support.campaign import NEWCOMERS, REPEATERS
+from tests.support.campaign import GROUPS, NEWCOMERS, REPEATERS, reference_feed
 from tests.support.dump import Rows, compare
 from tests.support.site import YEAR, Site, make_folder, new_site
 
@@ -37,12 +37,14 @@ MAY_CHANGE = {
     "course_categories": {"sortorder", "coursecount", "timemodified"},
     "context": {"path", "depth"},
 }
-MAY_GROW = {"user_enrolments", "role_assignments"}
+MAY_GROW = {"user_enrolments", "role_assignments", "groups", "groups_members"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("site"))
+    folder = make_folder(tmp_path_factory.mktemp("site"))
+    reference_feed(folder / "feed", groups=True)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,18 @@ def test_newcomers_have_the_role_and_rows_that_enrol_database_writes(outcome: Ou
     for row in students:
         assert (row["component"], row["roleid"]) == ("enrol_database", 5)
         assert enrol[row["itemid"]]["enrol"] == "database"
+
+
+def test_groups_are_emptied_then_filled_from_apogee(outcome: Outcome) -> None:
+    users, groups = outcome.after["user"], outcome.after["groups"]
+    members = {
+        (groups[row["groupid"]]["courseid"], groups[row["groupid"]]["name"], users[row["userid"]]["username"])
+        for row in outcome.after["groups_members"].values()
+        if groups[row["groupid"]]["courseid"] not in (ESPCOMP, OLD_ARCHIVE)
+    }
+    assert members == {(2, label, student) for label, students in GROUPS.values() for student in students}
+    [new] = compare(outcome.before, outcome.after)["groups"].added
+    assert (groups[new]["courseid"], groups[new]["idnumber"], groups[new]["name"]) == (2, "A-TD9", "TD 9")
 
 
 def test_journal_and_plan_and_archive_say_the_same(outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from transition import snapshot
 from transition.campaign import Campaign, now
 from transition.keys import frozen_keys
 from transition.location import Alias, Located, locate
@@ -34,6 +35,7 @@ class Search:
 
     :param names: the tables to search: all but those kept whole. :param moved: those that rows left, by this run.
     :param live: tables that Moodle itself goes on writing: there only what is older than ``since`` counts.
+    :param last: of tables that enrolment adds rows to, the last id at the freeze: what is above is the new year's.
     :param since: when the plan was frozen, now if it is not yet (Unix time).
     """
 
@@ -43,6 +45,7 @@ class Search:
     rows: tuple[KeptRows, ...]
     moved: frozenset[str]
     live: frozenset[str]
+    last: Mapping[str, int]
     since: int
 
 
@@ -71,6 +74,7 @@ def prepare(campaign: Campaign) -> Search:
         rows=kept_rows(rules, kept),
         moved=names,
         live=frozenset(node.table for rule in rules if rule.live for node in rule.traces),
+        last=snapshot.last_ids(campaign),
         since=int((frozen or now()).replace(tzinfo=UTC).timestamp()),
     )
 
@@ -138,6 +142,8 @@ def _undeclared(search: Search, name: str, way: Located) -> sa.Select[*tuple[Any
     moment = next((column for column in _MOMENTS if column in way.rows.c), None)
     if name in search.live and moment:
         conditions.append(way.rows.c[moment] < search.since)
+    if name in search.last:
+        conditions.append(way.rows.c.id <= search.last[name])
     query = sa.select(*space, sa.func.count(way.rows.c.id.distinct())).select_from(way.joins)
     return query.where(*conditions).group_by(*space)
 

@@ -12,6 +12,7 @@ from transition.apogee.tables import lot, run_lot
 from transition.campaign import Campaign, now
 from transition.enrolment import people
 from transition.enrolment.tables import arrival
+from transition.enrolment.unknown import list_unknown
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad import pads
 from transition.files import rules_folder
@@ -50,6 +51,8 @@ def plan(campaign: Campaign) -> None:
         closing["rows_moved"] = sum(load_lines(campaign).values())
         closing["detail"] = counted(closing["rows_moved"], "ligne à déplacer", "lignes à déplacer")
     print(plan_table(campaign))
+    if sentence := list_unknown(campaign):
+        print(sentence)
 
 
 def count_lines(campaign: Campaign) -> Lines:

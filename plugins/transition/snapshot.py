@@ -28,9 +28,10 @@ _IN_SCOPE = {
     "user_enrolments": {"status", "timestart", "timeend", "modifierid", "timemodified"},
 }
 # Tables that the campaign adds rows to.
-GROWING = frozenset(
-    {"enrol", "user_enrolments", "role_assignments", "cohort", "cohort_members", "course_categories", "context"}
-)
+GROWING = frozenset({
+    "enrol", "user_enrolments", "role_assignments", "cohort", "cohort_members", "course_categories", "context",
+    "groups", "groups_members", "message_conversation_members",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ def take(campaign: Campaign) -> None:
     with campaign.engine.begin() as connection:
         connection.execute(sa.delete(tables.snapshot).where(tables.snapshot.c.run == campaign.run))
         connection.execute(sa.insert(tables.snapshot), rows)
+
+
+def last_ids(campaign: Campaign) -> dict[str, int]:
+    """The last id, at the freeze, of each table that the campaign adds rows to: what is above is the new year's."""
+    stored = tables.snapshot.c
+    query = sa.select(stored.table_name, stored.max_id).where(
+        stored.run == campaign.run, stored.table_name.in_(GROWING)
+    )
+    with campaign.engine.connect() as connection:
+        return dict(connection.execute(query).all())
 
 
 def differences(campaign: Campaign) -> list[str]:

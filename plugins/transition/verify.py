@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from transition import contents, journal, snapshot
 from transition.campaign import Campaign, now
+from transition.enrolment.groups import unfilled_groups
 from transition.enrolment.tables import arrival
 from transition.errors import refuse_all
 from transition.etherpad import pads
@@ -25,6 +26,7 @@ def verify(campaign: Campaign) -> None:
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
         findings = [*_counts(campaign), *_left(campaign), *_people(campaign), *_categories(campaign)]
+        findings += unfilled_groups(campaign)
         findings += leftovers(campaign)
         findings += snapshot.differences(campaign)
         findings += pads.left(campaign)
@@ -84,9 +86,12 @@ def _counts(campaign: Campaign) -> Iterator[str]:
 def _left(campaign: Campaign) -> Iterator[str]:
     """What the rules would still move, aside from `live` ones, whose rows Moodle itself goes on writing."""
     live = {rule.rule for rule in load_rules() if rule.live}
+    last = snapshot.last_ids(campaign)
     with campaign.engine.connect() as connection:
         for name, traces in all_traces(campaign, Scope(campaign.run)).items():
             keys = temporary_keys(connection, campaign, name, [trace for trace in traces if trace.rule not in live])
+            if name in last:
+                connection.execute(sa.delete(keys).where(keys.c.id > last[name]))
             for (rule, courseid), rows in count_keys(connection, keys).items():
                 yield f"espace {courseid}, règle {rule} : {rows} lignes restent dans {name}"
 

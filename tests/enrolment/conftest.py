@@ -14,7 +14,8 @@ MOODLE = "moodle_enrolment"
 PRISTINE = "moodle_enrolment_pristine"
 WRITTEN = (
     "user", "enrol", "user_enrolments", "role", "role_assignments", "cohort", "cohort_members", "course", "context",
-    "course_categories", "config_plugins",
+    "course_categories", "config_plugins", "groups", "groups_members", "message_conversations",
+    "message_conversation_members",
 )  # fmt: skip
 OURS = {"ecampus_transition", "ecampus_2026"}
 

@@ -29,14 +29,28 @@ def reference_platform(storage: Path, **more: Any) -> Platform:
     return Platform.model_validate({**facts, **more})
 
 
-def reference_feed(folder: Path) -> None:
+# Groups of LI3INF01: one that Moodle has by its idnumber, one by its name, one that it has not.
+GROUPS = {
+    "A-TD1": ("TD 1", (REPEATERS[0], NEWCOMERS[0])),
+    "P1": ("Projet 1", (NEWCOMERS[1],)),
+    "A-TD9": ("TD 9", (REPEATERS[1], NEWCOMERS[2])),
+}
+
+
+def reference_feed(folder: Path, groups: bool = False) -> None:
     """Years 2025 and 2026 for the reference database: one space left the model, two students repeat, three are new."""
     old, new = [element(code) for code in MODELLED], [element(code) for code in MODELLED if code != LEFT_THE_MODEL]
     registered: dict[str, tuple[str, ...]] = {code: NEWCOMERS for code in MODELLED if code != LEFT_THE_MODEL}
     registered["LI3INF01"] = (*REPEATERS, *NEWCOMERS)
     teachers = [{"code": code, "identifiant": "enseignant1"} for code in registered]
     write_year(folder, 2025, {"element": old})
-    write_year(folder, 2026, {"element": new, "enseignant_affectation": teachers, **registrations(registered)})
+    year = {"element": new, "enseignant_affectation": teachers, **registrations(registered)}
+    if groups:
+        year["groupe"] = [{"code_groupe": g, "code": "LI3INF01", "libelle": label} for g, (label, _) in GROUPS.items()]
+        year["groupe_membre"] = [
+            {"code_groupe": group, "code_etudiant": student} for group, (_, all_) in GROUPS.items() for student in all_
+        ]
+    write_year(folder, 2026, year)
 
 
 def add_newcomers(engine: sa.Engine) -> None:

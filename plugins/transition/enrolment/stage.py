@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
+from transition.enrolment.groups import fill_groups
 from transition.enrolment.instances import create_own_instances, modifier, own_instances, student_role
 from transition.enrolment.people import RULE
 from transition.enrolment.tables import arrival
@@ -24,16 +25,20 @@ def enrolment(campaign: Campaign) -> None:
     Written with the instance, status, role, component and item that enrol_database (or enrol_cohort, by platform)
     writes, so that its next synchronisation changes nothing. Suspended repeaters are active again. Set-based, one
     transaction a batch of spaces; run again after a kill, it writes only what is missing, and twice changes nothing.
-    Each space is journalled (``enrolled``).
+    Each space is journalled (``enrolled``). Groups are filled where Apogée gives them.
     """
     campaign.check_frozen()
     with campaign.lock("enrolment"), journal.stage(campaign, "enrolment", rule=RULE) as closing:
         closing["rows_moved"] = move_rule(campaign, RULE)
-        added = 0
+        added = grouped = 0
         for courses in _batches(_sizes(campaign), BATCH):
             with campaign.engine.begin() as connection:
-                added += _bring_in(connection, campaign, courses)
-        closing["detail"] = counted(added, "inscription ajoutée", "inscriptions ajoutées") + _synchronised(campaign)
+                enrolments, memberships = _bring_in(connection, campaign, courses)
+                added, grouped = added + enrolments, grouped + memberships
+        closing["detail"] = counted(added, "inscription ajoutée", "inscriptions ajoutées")
+        if grouped:
+            closing["detail"] += f", {counted(grouped, 'place', 'places')} dans les groupes d'Apogée"
+        closing["detail"] += _synchronised(campaign)
 
 
 def _sizes(campaign: Campaign) -> list[tuple[int, int]]:
@@ -63,8 +68,8 @@ def _batches(sizes: Iterable[tuple[int, int]], limit: int) -> list[list[int]]:
     return groups
 
 
-def _bring_in(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> int:
-    """Enrol the arrivals of some spaces; returns the number of enrolments added."""
+def _bring_in(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> tuple[int, int]:
+    """Enrol the arrivals of some spaces and fill their groups; returns the enrolments and memberships added."""
     create_own_instances(connection, campaign, courses)
     if campaign.platform.enrolment == "cohort":
         _fill_cohorts(connection, campaign, courses)
@@ -75,10 +80,11 @@ def _bring_in(connection: sa.Connection, campaign: Campaign, courses: list[int])
     _add_enrolments(connection, campaign, courses)
     _reactivate(connection, campaign, courses)
     _add_roles(connection, campaign, courses)
+    grouped = fill_groups(connection, campaign, courses)
     for courseid, count in sorted(counts.items()):
         journal.record(connection, campaign, "enrolment", "enrolled", rule=RULE, table_name="user_enrolments",
                        courseid=courseid, rows_after=count)  # fmt: skip
-    return sum(counts.values())
+    return sum(counts.values()), grouped
 
 
 def _arrivals(campaign: Campaign, courses: list[int]) -> tuple[sa.Join, sa.Subquery, sa.ColumnElement[bool]]:

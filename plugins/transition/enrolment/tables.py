@@ -43,6 +43,14 @@ unknown_student = state_table(
     sa.Column("code_etudiant", sa.String(20), primary_key=True),
 )
 
+group_route = state_table(
+    "group_route",  # the group of Moodle that a group of Apogée fills, in each space that it is for
+    _run(),
+    _courseid(),
+    sa.Column("code_groupe", sa.String(100), primary_key=True),
+    sa.Column("groupid", sa.BigInteger, nullable=False),
+)
+
 ex_change = state_table(
     "ex_change",  # what a space was before the campaign of that year archived it
     sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),

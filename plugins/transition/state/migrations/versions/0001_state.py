@@ -126,6 +126,13 @@ def upgrade() -> None:
         sa.Column("taken_at", MOMENT, nullable=False),
     )
     _create(
+        "group_route",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("courseid", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("code_groupe", sa.String(100), primary_key=True),
+        sa.Column("groupid", sa.BigInteger(), nullable=False),
+    )
+    _create(
         "groupe",
         sa.Column("lot_id", sa.String(100), primary_key=True),
         sa.Column("code_groupe", sa.String(100), primary_key=True),

@@ -1,0 +1,144 @@
+"""Groups of the spaces, filled from Apogée's groups once the purge has emptied them."""
+
+import time
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from transition.apogee.codes import compare_key
+from transition.apogee.tables import groupe, groupe_membre, run_lot
+from transition.campaign import Campaign
+from transition.enrolment.tables import arrival, group_route, route, student_account
+from transition.state import tables
+
+_NAME = 254  # characters of groups.name
+
+
+def fill_groups(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> int:
+    """Put the enrolled students of Apogée's groups into the groups of some spaces; returns the memberships added.
+
+    A group of Moodle is that of Apogée whose code is its idnumber, else, for a group without idnumber, whose label is
+    its name. One that is missing is created as ``groups_create_group`` does; a group that Apogée does not know stays
+    empty. Members, and those of the group's conversation where it has one, are written as ``groups_add_member`` writes
+    them. Needs ``arrival``; twice changes nothing.
+    """
+    _record_routes(connection, campaign, courses)
+    moment, members = int(time.time()), campaign.moodle["groups_members"]
+    present = members.alias("present")
+    wanted = _wanted(campaign, courses).subquery()
+    joined = wanted.outerjoin(
+        present, sa.and_(present.c.groupid == wanted.c.groupid, present.c.userid == wanted.c.userid)
+    )
+    values = {"groupid": wanted.c.groupid, "userid": wanted.c.userid, "timeadded": sa.literal(moment),
+              "component": sa.literal(""), "itemid": sa.literal(0)}  # fmt: skip
+    missing = sa.select(*values.values()).select_from(joined).where(present.c.id.is_(None))
+    added = connection.execute(sa.insert(members).from_select(list(values), missing)).rowcount
+    _fill_conversations(connection, campaign, courses, moment)
+    return added
+
+
+def unfilled_groups(campaign: Campaign) -> Iterator[str]:
+    """For verify: groups whose members are not Apogée's, teachers aside; French sentences."""
+    members, people = campaign.moodle["groups_members"], tables.standing
+    decision = tables.decision.c
+    in_scope = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope == sa.true())
+    with campaign.engine.connect() as connection:
+        courses = list(connection.execute(in_scope).scalars())
+        wanted = _wanted(campaign, courses).subquery()
+        same = sa.and_(members.c.groupid == wanted.c.groupid, members.c.userid == wanted.c.userid)
+        missing = sa.select(sa.func.count()).select_from(wanted).where(~sa.exists().where(same).correlate(wanted))
+        teaches = sa.exists().where(
+            people.c.run == campaign.run, people.c.courseid == group_route.c.courseid,
+            people.c.userid == members.c.userid, people.c.standing == "teacher",
+        )  # fmt: skip
+        strangers = (
+            sa.select(sa.func.count())
+            .select_from(group_route.join(members, members.c.groupid == group_route.c.groupid))
+            .where(group_route.c.run == campaign.run, group_route.c.courseid.in_(courses))
+            .where(~teaches, ~sa.exists().where(same).correlate(members))
+        )
+        if count := connection.execute(missing).scalar():
+            yield f"groupes : {count} étudiants manquent dans leur groupe d'Apogée, relancez l'étape enrolment"
+        if count := connection.execute(strangers).scalar():
+            yield f"groupes : {count} membres ne sont pas du groupe d'Apogée, retirez-les dans Moodle"
+
+
+def _record_routes(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> None:
+    """Fill ``group_route`` for some spaces: the Moodle group of each group of Apogée, created where it is missing."""
+    connection.execute(
+        sa.delete(group_route).where(group_route.c.run == campaign.run, group_route.c.courseid.in_(courses))
+    )
+    given = (
+        sa.select(route.c.courseid, groupe.c.code_groupe, sa.func.min(groupe.c.libelle))
+        .select_from(route.join(groupe, sa.and_(groupe.c.lot_id == _lot(campaign), groupe.c.cle == route.c.cle)))
+        .where(route.c.run == campaign.run, route.c.courseid.in_(courses))
+        .group_by(route.c.courseid, groupe.c.code_groupe)
+        .order_by(route.c.courseid, groupe.c.code_groupe)
+    )
+    table = campaign.moodle["groups"]
+    by_code: dict[tuple[int, str], int] = {}
+    by_name: dict[tuple[int, str], int] = {}
+    known = sa.select(table.c.id, table.c.courseid, table.c.idnumber, table.c.name).where(table.c.courseid.in_(courses))
+    for groupid, courseid, idnumber, name in connection.execute(known.order_by(table.c.id.desc())):
+        # The oldest of several, each time: it comes last.
+        if idnumber:
+            by_code[courseid, compare_key(idnumber)] = groupid
+        else:
+            by_name[courseid, name] = groupid
+    rows = []
+    for courseid, code, label in connection.execute(given).all():
+        name = (label or code)[:_NAME]
+        found = by_code.get((courseid, compare_key(code))) or by_name.get((courseid, name))
+        groupid = found or _create(connection, campaign, courseid, code, name)
+        rows.append({"run": campaign.run, "courseid": courseid, "code_groupe": code, "groupid": groupid})
+    if rows:
+        connection.execute(sa.insert(group_route), rows)
+
+
+def _create(connection: sa.Connection, campaign: Campaign, courseid: int, code: str, name: str) -> int:
+    moment = int(time.time())
+    values = {"courseid": courseid, "idnumber": code, "name": name, "timecreated": moment, "timemodified": moment}
+    return int(connection.execute(sa.insert(campaign.moodle["groups"]).values(values)).lastrowid)
+
+
+def _wanted(campaign: Campaign, courses: list[int]) -> sa.Select[int, int]:
+    """``groupid`` and ``userid`` of every membership that Apogée gives, of students enrolled in the space."""
+    of_group = sa.and_(
+        groupe_membre.c.lot_id == _lot(campaign), groupe_membre.c.code_groupe == group_route.c.code_groupe
+    )
+    account = sa.and_(
+        student_account.c.run == group_route.c.run, student_account.c.code_etudiant == groupe_membre.c.code_etudiant
+    )
+    enrolled = sa.and_(
+        arrival.c.run == group_route.c.run, arrival.c.courseid == group_route.c.courseid,
+        arrival.c.userid == student_account.c.userid,
+    )  # fmt: skip
+    return (
+        sa.select(group_route.c.groupid, student_account.c.userid)
+        .select_from(group_route.join(groupe_membre, of_group).join(student_account, account).join(arrival, enrolled))
+        .where(group_route.c.run == campaign.run, group_route.c.courseid.in_(courses))
+        .distinct()
+    )
+
+
+def _fill_conversations(connection: sa.Connection, campaign: Campaign, courses: list[int], moment: int) -> None:
+    """Members of a group are members of its conversation while that is enabled (``add_members_to_conversation``)."""
+    moodle = campaign.moodle
+    conversations, members = moodle["message_conversations"], moodle["message_conversation_members"]
+    wanted, present = _wanted(campaign, courses).subquery(), members.alias("present")
+    of_group = sa.and_(
+        conversations.c.component == "core_group", conversations.c.itemtype == "groups",
+        conversations.c.itemid == wanted.c.groupid, conversations.c.enabled == 1,
+    )  # fmt: skip
+    joined = wanted.join(conversations, of_group).outerjoin(
+        present,
+        sa.and_(present.c.conversationid == conversations.c.id, present.c.userid == wanted.c.userid),
+    )
+    values = {"conversationid": conversations.c.id, "userid": wanted.c.userid, "timecreated": sa.literal(moment)}
+    missing = sa.select(*values.values()).select_from(joined).where(present.c.id.is_(None))
+    connection.execute(sa.insert(members).from_select(list(values), missing))
+
+
+def _lot(campaign: Campaign) -> sa.ScalarSelect[str]:
+    lot = run_lot.c
+    return sa.select(lot.lot_id).where(lot.run == campaign.run, lot.annee == campaign.year).scalar_subquery()
