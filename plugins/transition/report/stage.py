@@ -13,7 +13,7 @@ from upath import UPath
 from transition import journal
 from transition.campaign import Campaign, now
 from transition.etherpad import pads
-from transition.report.plan_table import DECISIONS, number, summarise
+from transition.report.plan_table import DECISIONS, crossed_lines, number, summarise
 from transition.report.teachers import workbook
 from transition.rules.model import load_rules
 from transition.state import tables
@@ -80,9 +80,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
     with campaign.engine.connect() as connection:
         run = connection.execute(sa.select(tables.run).where(tables.run.c.number == campaign.run)).one()
         approval = tables.approval.c
-        approved = connection.execute(
-            sa.select(approval.approved_by, approval.approved_at).where(approval.run == campaign.run)
-        ).first()
+        approvals = sa.select(approval.exceeding, approval.approved_by).where(approval.run == campaign.run)
+        approved = {bool(exceeding): by for exceeding, by in connection.execute(approvals)}
         decision = tables.decision.c
         spaces = connection.execute(
             sa.select(decision.courseid, decision.code, decision.fullname, decision.category, decision.decision,
@@ -96,7 +95,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "platform": campaign.platform.label, "site": campaign.platform.site, "year": campaign.year,
         "run_id": campaign.run_id,
         "actor": campaign.actor, "started_at": run.started_at, "reported_at": now(),
-        "approved_by": approved.approved_by if approved else None, "fingerprint": run.fingerprint,
+        "approved_by": approved.get(False), "fingerprint": run.fingerprint,
+        "crossed": crossed_lines(campaign), "exceeded_by": approved.get(True),
         "success": not failed and any(line.stage == "verify" for line in stages),
         "stages": [{**asdict(line), "title": STAGES.get(line.stage, line.stage)} for line in stages],
         "decisions": {text: plan.decisions.get(key, 0) for key, text in DECISIONS.items()},
