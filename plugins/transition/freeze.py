@@ -24,10 +24,10 @@ from transition.traces import all_traces
 def freeze(campaign: Campaign) -> None:
     """Write down, in the archive schema, the key of every row that moves; changes nothing in Moodle.
 
-    Raises :class:`TransitionError` if the plan is not approved, or crosses caps and that is not; then, the plan computed
-    again, if it is no longer the approved one. Spaces that changed since their backup are backed up again; a space that
-    stays without a verified backup or a grade export, or that was excluded since, is set aside: none of its rows move,
-    and verify reports it. Does nothing twice.
+    Raises :class:`TransitionError` if the plan is not approved, or crosses caps and that is not. The plan is computed
+    again: raises if it is no longer the approved one. Spaces that changed since their backup are backed up again; a
+    space that stays without a verified backup or a grade export, or that was excluded since, is set aside: none of its
+    rows move, and verify reports it. Does nothing twice.
     """
     campaign.check_fence()
     with campaign.lock("freeze"), journal.stage(campaign, "freeze") as closing:
