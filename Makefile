@@ -28,7 +28,7 @@ lint:  ## Check style and types
 bench: install  ## Measure the campaign beside plain SQL on a platform built for it (BENCH_SCALE=large: 12 million rows)
 	@$(PY) -m benchmarks.run
 
-transition: install  ## Print a platform's plan, or carry it out: PLATFORM= YEAR= [COURSES="A,B"] [EXECUTE=1 APPROVED_BY=]
+transition: install  ## Print a platform's plan, or carry it out: PLATFORM= YEAR= [COURSES="A,B"] [EXECUTE=1 APPROVED_BY= [EXCEED=]]
 	@bin/transition
 
 restore: install  ## Put a reset space back: PLATFORM= YEAR= CODE= [NAME=1] [ENROLMENTS=1] [CONFLICTS=skip|scratch] [ACTIVITY=] [STUDENT=]

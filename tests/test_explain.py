@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from transition import caps
 from transition.campaign import Campaign
 from transition.plan import count_lines
 from transition.state import tables
@@ -120,6 +121,7 @@ def test_the_statements_of_plan_backup_and_purge(campaign: Campaign) -> None:
         count_lines(campaign)
     run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on", "freeze"])
     with explained(campaign.server) as moving:
+        caps.record(campaign)
         run_chain(campaign, ["purge"])
     assert len(plans) > 500
     assert len(moving) > 50
