@@ -29,7 +29,7 @@ bench:  ## Measure the campaign beside plain SQL on a platform built for it (BEN
 	@bin/bootstrap bench
 	@$(PY) -m benchmarks.run
 
-transition: install  ## Print a platform's plan, or carry it out: PLATFORM= YEAR= [COURSES="A,B"] [EXECUTE=1 APPROVED_BY=]
+transition: install  ## Print a platform's plan, or carry it out: PLATFORM= YEAR= [COURSES="A,B"] [EXECUTE=1 APPROVED_BY= [EXCEED=]]
 	@bin/transition
 
 restore: install  ## Put a reset space back: PLATFORM= YEAR= CODE= [NAME=1] [ENROLMENTS=1] [CONFLICTS=skip|scratch] [ACTIVITY=] [STUDENT=]

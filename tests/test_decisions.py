@@ -292,19 +292,6 @@ def test_a_code_of_the_form_that_no_space_carries(campaign: Campaign) -> None:
     assert "LI3INF01" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("limit", "passes"), [(1 / 6, True), (0.16, False)])
-def test_the_cap_on_archived_spaces(campaign: Campaign, limit: float, passes: bool) -> None:
-    limits = campaign.platform.limits.model_copy(update={"archived_share": limit})
-    capped = replace(campaign, platform=campaign.platform.model_copy(update={"limits": limits}))
-    apogee_sync(capped)
-    if passes:
-        detect_missing(capped)
-    else:
-        with pytest.raises(TransitionError, match=r"1 espaces sur 6 auraient quitté la maquette 2026, plus que .* 16%"):
-            detect_missing(capped)
-    assert words(capped)["LI3INF02"] == "archive"
-
-
 def test_deciding_categories_by_id_and_missing(campaign: Campaign) -> None:
     def platform(**categories: str | int) -> Campaign:
         changed = campaign.platform.categories.model_copy(update=categories)

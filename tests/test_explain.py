@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from transition import caps
 from transition.campaign import Campaign
 from transition.plan import count_lines
 from transition.state import tables
@@ -129,6 +130,7 @@ def test_the_statements_of_plan_backup_and_purge(campaign: Campaign) -> None:
         count_lines(campaign)
     run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on", "freeze"])
     with explained(campaign.server) as moving:
+        caps.record(campaign)
         run_chain(campaign, ["purge"])
     with campaign.server.connect() as connection:
         rows = connection.execute(sa.text("EXPLAIN SELECT * FROM mdl_forum_posts")).mappings().one()["rows"]

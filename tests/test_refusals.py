@@ -58,6 +58,21 @@ def test_it_stops_before_the_first_write(
     assert compare(before, moodle.dump()) == {}
 
 
+def test_a_crossed_cap_needs_a_second_name(site: tuple[Site, dict[str, Rows]], tmp_path: Path) -> None:
+    moodle, before = site
+    folder = make_folder(tmp_path, limits={"archived_share": 0.1, "free_space_gib": 0.1})
+    status, output = moodle.run(
+        EXECUTE="1", APPROVED_BY="Ada", COURSES="L1MAT101", TRANSITION_PLATFORMS=str(folder / "platforms")
+    )
+    assert status == 1, output
+    assert "espaces archivés (toute la plateforme) : 1 sur 6 (16,7 %), seuil 10 %." in output
+    said = output.splitlines()[-1]
+    assert said.startswith("Ce plan dépasse des seuils (ci-dessus) : rien n'a été écrit.")
+    assert 'EXCEED="son nom"' in said
+    assert compare(before, moodle.dump()) == {}
+    assert moodle.scalar("SELECT COUNT(*) FROM ecampus_transition.approval") == 0
+
+
 def preflight_says(site: Site, platform: Platform, feed: Path) -> str:
     """The findings of a preflight that refuses."""
     campaign = Campaign(platform, 2026, "refused", site.engine, dry_run=False, feed=feed)

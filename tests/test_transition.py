@@ -42,7 +42,9 @@ MAY_GROW = {"user_enrolments", "role_assignments", "groups", "groups_members"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_folder(tmp_path_factory.mktemp("site"))
+    """Of a platform whose plan crosses a cap (one space of six is archived), with Apogée's groups."""
+    limits = {"archived_share": 0.1, "free_space_gib": 0.1}
+    folder = make_folder(tmp_path_factory.mktemp("site"), limits=limits)
     reference_feed(folder / "feed", groups=True)
     return folder
 
@@ -64,7 +66,7 @@ def outcome(server: PrivateMariaDB, reference: Path, folder: Path, request: pyte
     for site in new_site(server, reference, folder):
         before = site.dump()
         expected = {table: site.ids(table, where) for table, where in {**EXPECTED, **LEAVING}.items()}
-        status, output = site.execute()
+        status, output = site.execute(EXCEED="Bruno Directeur")
         yield Outcome(site, before, expected, site.dump(), status, output)
 
 
@@ -175,8 +177,9 @@ def test_journal_and_plan_and_archive_say_the_same(outcome: Outcome) -> None:
         site.scalar(f"SELECT SUM(rows_moved) FROM ecampus_transition.journal WHERE run = {run} AND action = 'moved'")
         == moved
     )
-    approver = site.scalar(f"SELECT approved_by FROM ecampus_transition.approval WHERE run = {run}")
-    assert approver == "Ada Administratrice"
+    for exceeding, person in enumerate(("Ada Administratrice", "Bruno Directeur")):
+        where = f"run = {run} AND exceeding = {exceeding}"
+        assert site.scalar(f"SELECT approved_by FROM ecampus_transition.approval WHERE {where}") == person
 
 
 def test_the_report_is_written(outcome: Outcome) -> None:
@@ -184,6 +187,8 @@ def test_the_report_is_written(outcome: Outcome) -> None:
     facts = json.loads(reports[-1].read_text(encoding="utf-8"))
     assert facts["success"] is True
     assert facts["moved"] == facts["rows"] == sum(len(ids) for ids in outcome.expected.values())
+    assert facts["crossed"] == ["espaces archivés (toute la plateforme) : 1 sur 6 (16,7 %), seuil 10 %"]
+    assert (facts["approved_by"], facts["exceeded_by"]) == ("Ada Administratrice", "Bruno Directeur")
     assert {space["code"]: space["decision"] for space in facts["spaces"]}["LI3INF02"] == "à archiver (ex_)"
     page = reports[-1].with_suffix(".html").read_text(encoding="utf-8")
     students = [row for row in outcome.before["user"].values() if row["username"].startswith("223")]
@@ -206,13 +211,13 @@ def test_killed_in_the_middle_of_a_purge_and_started_again_it_ends_in_the_same_s
     _untimed = _without_moments(outcome.after)
     expected, before = outcome.expected, outcome.before
     for site in new_site(server, reference, outcome.site.folder):
-        process = site.start(EXECUTE="1", APPROVED_BY="Ada Administratrice")
+        process = site.start(EXECUTE="1", APPROVED_BY="Ada Administratrice", EXCEED="Bruno Directeur")
         _wait_for_purge(site, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         left = sum(len(ids & before[table].keys() & site.dump()[table].keys()) for table, ids in expected.items())
         assert 0 < left < sum(map(len, expected.values())), "the kill missed the purge"
-        status, output = site.execute()
+        status, output = site.execute(EXCEED="Bruno Directeur")
         assert status == 0, output
         assert compare(_untimed, _without_moments(site.dump())) == {}
         moved = site.scalar("SELECT SUM(rows_moved) FROM ecampus_transition.journal WHERE action = 'moved'")

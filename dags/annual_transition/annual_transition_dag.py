@@ -34,7 +34,9 @@ décoché : la chaîne attend à `approval.decide` qu'une personne approuve le p
 {"year": 2026, "dry_run": true, "courses": ["LI3INF01", "LI3INF02"]}
 ```
 
-`courses` vide : tous les espaces. L'exécution programmée (chaque année en août) n'est jamais à blanc et attend, elle
+`courses` vide : tous les espaces. Un plan qui dépasse un seuil de la plateforme (part ou nombre d'espaces archivés,
+d'étudiants désinscrits, de lignes déplacées) le dit en tête et s'arrête aussi à `approval.exceed` : une seconde
+personne doit l'approuver. L'exécution programmée (chaque année en août) n'est jamais à blanc et attend, elle
 aussi, l'approbation. Une date manquée n'est jamais rattrapée.
 
 ## Arrêter
@@ -61,7 +63,7 @@ from airflow.sdk import DAG, Param, TaskGroup, chain
 
 from transition.files import rules_folder
 from transition.platforms import platform_names
-from transition_airflow.approval import PlanApproval
+from transition_airflow.approval import ExceedApproval, PlanApproval
 from transition_airflow.platform_dag import platform_file
 from transition_airflow.tasks import StageOperator, WatcherOperator
 
@@ -122,9 +124,10 @@ def build(name: str, rules: list[str]) -> DAG:
     ) as dag:
         with TaskGroup("approval") as approval:
             decide = PlanApproval(task_id="decide", platform=name)
+            exceed = ExceedApproval(task_id="exceed", platform=name)
             # Moodle is closed from before the freeze (what is frozen is what moves) until all that follows is checked.
             close = stage("maintenance_on", "transition.maintenance:close", 0.5).as_setup()
-            decide >> close >> stage("freeze", "transition.freeze:freeze", 12)
+            decide >> exceed >> close >> stage("freeze", "transition.freeze:freeze", 12)
         with TaskGroup("purge") as purge:
             contents = stage("file_contents", "transition.contents:file_contents", 12)
             for rule in rules:

@@ -82,8 +82,8 @@ class Facts:
 def detect_missing(campaign: Campaign) -> None:
     """Write one ``decision`` for every course of the platform, the site page aside; replaces those of this run.
 
-    Raises :class:`TransitionError` for a missing category, an exception whose target is unknown, a course code of the
-    form that no space carries, or more archived spaces than the platform allows (the decisions are then stored).
+    Raises :class:`TransitionError` for a missing category, an exception whose target is unknown, or a course code of
+    the form that no space carries.
     """
     with journal.stage(campaign, STAGE) as closing:
         spaces = read_spaces(campaign)
@@ -98,7 +98,6 @@ def detect_missing(campaign: Campaign) -> None:
         counts = Counter(str(row["decision"]) for row in rows)
         closing["detail"] = ", ".join(f"{counts[name]} {text}" for name, text in DECISIONS.items() if counts[name])
         log.info("Décisions : %s.", closing["detail"])
-        _check_cap(campaign, counts)
 
 
 def still_excluded(campaign: Campaign) -> set[int]:
@@ -302,18 +301,3 @@ def _refuse_unknown_courses(campaign: Campaign, spaces: Collection[Space]) -> No
 def _nearest(code: str, codes: Collection[str]) -> str:
     alike = [known for known in codes if compare_key(known) == compare_key(code)]
     return f" (écrit « {alike[0]} » dans Moodle)" if alike else ""
-
-
-def _check_cap(campaign: Campaign, counts: Mapping[str, int]) -> None:
-    """Stop when too many spaces would be archived: the model is then more likely incomplete than so changed.
-
-    The share is that of the whole platform, also when the run is limited to some codes.
-    """
-    archived, limit = counts.get("archive", 0), campaign.platform.limits.archived_share
-    modelled = archived + counts.get("reset", 0) + counts.get("defer", 0)
-    if archived > limit * modelled:
-        raise TransitionError(
-            f"{archived} espaces sur {modelled} auraient quitté la maquette {campaign.year}, plus que la limite de"
-            f" {limit:.0%} fixée pour {campaign.platform.label} : vérifiez l'extraction Apogée, ou relevez"
-            f" archived_share dans include/platforms/{campaign.platform.name}.yaml si ces départs sont voulus."
-        )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from transition import journal, snapshot
+from transition import caps, journal, snapshot
 from transition.backup.stage import complete_backup
 from transition.campaign import Campaign, now
 from transition.decisions import still_excluded
@@ -15,7 +15,7 @@ from transition.frozen import freeze_keys
 from transition.grades import missing_exports
 from transition.key_views import forget_space
 from transition.keys import frozen_keys
-from transition.plan import Lines, approved_by, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
+from transition.plan import Lines, check_approved, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
 from transition.rules.compile import Scope
 from transition.state import tables
 from transition.traces import all_traces
@@ -24,19 +24,17 @@ from transition.traces import all_traces
 def freeze(campaign: Campaign) -> None:
     """Write down, in the archive schema, the key of every row that moves; changes nothing in Moodle.
 
-    The plan is computed again: raises :class:`TransitionError` if it is no longer the approved one. Spaces that changed
-    since their backup are backed up again; a space that stays without a verified backup or a grade export, or that was
-    excluded since, is set aside: none of its rows move, and verify reports it. Does nothing twice.
+    Raises :class:`TransitionError` if the plan is not approved, or crosses caps and that is not. The plan is computed
+    again: raises if it is no longer the approved one. Spaces that changed since their backup are backed up again; a
+    space that stays without a verified backup or a grade export, or that was excluded since, is set aside: none of its
+    rows move, and verify reports it. Does nothing twice.
     """
     campaign.check_fence()
     with campaign.lock("freeze"), journal.stage(campaign, "freeze") as closing:
         if is_frozen(campaign):
             closing["detail"] = "déjà figé"
             return
-        if approved_by(campaign) is None:
-            raise TransitionError(
-                f"Le plan de l'exécution {campaign.run_id} n'est pas approuvé : approuvez-le d'abord."
-            )
+        check_approved(campaign)
         people.record_people(campaign)
         pads.record(campaign)
         lines = _fill_keys(campaign)
@@ -64,16 +62,18 @@ def _fill_keys(campaign: Campaign) -> Lines:
 
 def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
     """Compare with the approved plan. The lines replace the stored ones: those of live rules may have grown."""
-    approved, stored = stored_fingerprint(campaign), load_lines(campaign)
+    approved, stored, crossed = stored_fingerprint(campaign), load_lines(campaign), caps.load(campaign)
     store_lines(campaign, lines)
+    caps.record(campaign)
     if fingerprint(campaign) == approved:
         return
     changed = sorted({f"{rule}/{name}" for (rule, name, _), _ in set(lines.items()) ^ set(stored.items())})
     store_lines(campaign, stored)
+    caps.store(campaign, crossed)
     what = f" ({', '.join(changed[:8])}…)" if changed else ""
     raise TransitionError(
-        f"Le plan approuvé est périmé : règles, décisions, inscriptions, pads ou traces ont changé depuis{what} ;"
-        " relancez la tâche plan, puis approuvez-la de nouveau."
+        "Le plan approuvé est périmé : règles, décisions, inscriptions, pads, traces ou seuils ont changé"
+        f" depuis{what} ; relancez la tâche plan, puis approuvez-la de nouveau."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from transition import journal
+from transition import caps, journal
 from transition.apogee.tables import lot, run_lot
 from transition.campaign import Campaign, now
 from transition.enrolment import people
@@ -19,13 +19,19 @@ from transition.files import rules_folder
 from transition.french import counted
 from transition.keys import count_rows
 from transition.leftovers import foreseen
-from transition.report.plan_table import plan_table
+from transition.report.plan_table import crossed_lines, plan_table
 from transition.rules.compile import Scope
 from transition.rules.model import load_rules
 from transition.state import tables
 from transition.traces import all_traces
 from transition.ways import store_ways
 
+# What to do about a plan that crosses caps; the caps follow, one a line.
+EXCEEDING = (
+    "Ce plan dépasse des seuils : rien n'a été écrit. Vérifiez ce que dit le plan, puis faites approuver ces"
+    ' dépassements par une autre personne que le plan (tâche approval.exceed, ou EXCEED="Nom" en ligne de commande) ;'
+    " s'ils sont voulus chaque année, relevez « limits » dans include/platforms/{platform}.yaml :"
+)
 Lines = dict[tuple[str, str, int], int]  # (rule, table, courseid): rows
 
 
@@ -37,7 +43,6 @@ def plan(campaign: Campaign) -> None:
     with journal.stage(campaign, "plan") as closing:
         if not is_frozen(campaign):
             people.record_people(campaign)
-            people.check_caps(campaign)
             lines = count_lines(campaign)
             store_lines(campaign, lines)
             refuse_all(
@@ -47,6 +52,7 @@ def plan(campaign: Campaign) -> None:
             )
             store_ways(campaign, lines)
             pads.record(campaign)
+            caps.record(campaign)
             store_fingerprint(campaign, fingerprint(campaign))
         closing["rows_moved"] = sum(load_lines(campaign).values())
         closing["detail"] = counted(closing["rows_moved"], "ligne à déplacer", "lignes à déplacer")
@@ -86,14 +92,16 @@ def load_lines(campaign: Campaign) -> Lines:
 
 
 def fingerprint(campaign: Campaign) -> str:
-    """SHA-256 of all that the plan follows from: rules, feed, decisions, people, counts, pads.
+    """SHA-256 of all that the plan follows from: rules, feed, decisions, people, counts, pads, caps that it crosses.
 
-    The counts of ``live`` rules are left out: Moodle itself adds such rows at every page view.
+    The counts of ``live`` rules are left out: Moodle itself adds such rows at every page view. For the same reason, of
+    a crossed cap its value counts, not by how much it is crossed.
     """
     live = {rule.rule for rule in load_rules() if rule.live}
     digest = hashlib.sha256(rules_hash().encode())
     lots = sa.select(lot.c.annee, lot.c.lot_id, lot.c.sha256).join(run_lot, run_lot.c.lot_id == lot.c.lot_id)
     decision, standing, line, pad = tables.decision.c, tables.standing.c, tables.plan_line.c, tables.pad.c
+    crossed = tables.cap_crossed.c
     queries = [
         lots.where(run_lot.c.run == campaign.run).order_by(lot.c.annee),
         sa.select(decision.courseid, decision.code, decision.decision, decision.in_scope)
@@ -106,6 +114,8 @@ def fingerprint(campaign: Campaign) -> str:
         .where(line.run == campaign.run, line.rule.not_in(live))
         .order_by(line.rule, line.table_name, line.courseid),
         sa.select(pad.courseid, pad.padid).where(pad.run == campaign.run).order_by(pad.padid),
+        sa.select(crossed.cap, crossed.component, crossed.allowed)
+        .where(crossed.run == campaign.run).order_by(crossed.cap, crossed.component),
     ]  # fmt: skip
     with campaign.engine.connect() as connection:
         for query in queries:
@@ -151,20 +161,32 @@ def is_frozen(campaign: Campaign) -> bool:
         return connection.execute(query).scalar() is not None
 
 
-def approve(campaign: Campaign, by: str) -> None:
-    """Record that ``by`` approved the run's plan: for this run or, if it is dry, the next run with the same plan."""
+def approve(campaign: Campaign, by: str, *, exceeding: bool = False) -> None:
+    """Record that ``by`` approved the run's plan: for this run or, if it is dry, the next run with the same plan.
+
+    :param exceeding: the second approval, without which a plan that crosses caps is not frozen.
+    """
     plan = stored_fingerprint(campaign)
-    approval = {"year": campaign.year, "fingerprint": plan, "approved_by": by, "approved_at": now(),
-                "run": None if campaign.dry_run else campaign.run}  # fmt: skip
+    approval = {"year": campaign.year, "fingerprint": plan, "exceeding": exceeding, "approved_by": by,
+                "approved_at": now(), "run": None if campaign.dry_run else campaign.run}  # fmt: skip
+    detail = f"par {by}, plan {plan[:12]}"
+    if exceeding:
+        detail = "\n".join([detail, *crossed_lines(campaign)])
     with campaign.engine.begin() as connection:
         connection.execute(sa.insert(tables.approval).values(approval))
-        journal.record(connection, campaign, "approval", "approved", detail=f"par {by}, plan {plan[:12]}")
+        journal.record(connection, campaign, "approval", "exceeded" if exceeding else "approved", detail=detail)
 
 
-def approved_by(campaign: Campaign) -> str | None:
-    """Who approved the run's plan; takes an approval that waits for a run with this very plan. None: nobody yet."""
+def approved_by(campaign: Campaign, *, exceeding: bool = False) -> str | None:
+    """Who approved the run's plan; takes an approval that waits for a run with this very plan. None: nobody yet.
+
+    :param exceeding: who gave the second approval (:func:`approve`).
+    """
     approval = tables.approval
-    same = sa.and_(approval.c.year == campaign.year, approval.c.fingerprint == stored_fingerprint(campaign))
+    same = sa.and_(
+        approval.c.year == campaign.year, approval.c.fingerprint == stored_fingerprint(campaign),
+        approval.c.exceeding == sa.literal(exceeding),
+    )  # fmt: skip
     with campaign.engine.begin() as connection:
         mine = sa.select(approval.c.approved_by).where(same, approval.c.run == campaign.run)
         if by := connection.execute(mine).scalar():
@@ -175,3 +197,18 @@ def approved_by(campaign: Campaign) -> str | None:
             return None
         connection.execute(sa.update(approval).where(approval.c.id == row.id).values(run=campaign.run))
         return str(row.approved_by)
+
+
+def check_approved(campaign: Campaign) -> None:
+    """Raise :class:`TransitionError` unless the run's plan is approved, twice and by two people if it crosses caps."""
+    first = approved_by(campaign)
+    if first is None:
+        raise TransitionError(f"Le plan de l'exécution {campaign.run_id} n'est pas approuvé : approuvez-le d'abord.")
+    crossed = crossed_lines(campaign)
+    if not crossed:
+        return
+    second = approved_by(campaign, exceeding=True)
+    if second is None:
+        refuse_all(EXCEEDING.format(platform=campaign.platform.name), crossed)
+    else:
+        caps.refuse_same_person(first, second)

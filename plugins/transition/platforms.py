@@ -10,6 +10,8 @@ from transition.errors import TransitionError
 from transition.files import explain, platforms_folder, read_yaml
 
 Share = Annotated[float, Field(ge=0, le=1)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
@@ -43,12 +45,37 @@ class Dates(Strict):
     transition: str = Field(pattern=r"^\S+ \S+ \S+ \S+ \S+$")
 
 
-class Limits(Strict):
-    """Caps that stop the campaign at its plan: shares (0 to 1) of the modelled spaces and of their students."""
+class Caps(Strict):
+    """What a plan may do on the whole platform; more asks for a second approval (:mod:`transition.caps`).
 
-    archived_share: Share
-    unenrolled_share: Share
-    free_space_gib: Annotated[float, Field(ge=0)]
+    ``archived_*``: spaces archived, of those of the model. ``unenrolled_*``: students who leave without any
+    registration left, of those of the spaces in scope. ``moved_*``: rows, times those of the last verified year.
+    """
+
+    archived_share: Share = 0.15
+    archived_number: Count = 500
+    unenrolled_share: Share = 1.0
+    unenrolled_number: Count = 35_000
+    moved_ratio: AtLeastZero = 2.0
+    moved_number: Count = 500_000_000
+
+
+class ComponentCaps(Caps):
+    """The same for each component. Below ``floor`` spaces a component has numbers only: one space is a large share."""
+
+    floor: Count = 10
+    archived_share: Share = 0.3
+    archived_number: Count = 150
+    unenrolled_number: Count = 15_000
+    moved_ratio: AtLeastZero = 3.0
+    moved_number: Count = 200_000_000
+
+
+class Limits(Caps):
+    """The platform's caps, those of each of its components, and the free space without which nothing starts."""
+
+    component: ComponentCaps = ComponentCaps()
+    free_space_gib: AtLeastZero
 
 
 class Platform(Strict):

@@ -1,4 +1,4 @@
-"""The gate between the plan and the first write: a person reads the plan and approves it."""
+"""The gates between the plan and the first write: a person approves the plan, a second one what it exceeds."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -12,50 +12,46 @@ from transition_airflow.tasks import RETRIES, campaign, in_one_process, is_dry, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from transition.campaign import Campaign
+
 log = logging.getLogger("transition")
 
 AUTOMATIC = "approbation automatique, par le fichier de la plateforme"
 
 
-class PlanApproval(ApprovalOperator):
-    """Waits until a person approves the stored plan of the run, shown in the request.
+class _Approval(ApprovalOperator):
+    """Asks a person about the stored plan of the run, shown in the request, and records the answer.
 
-    - A dry run ends here: the task and all after it are skipped.
-    - A plan that was already approved (the operator's command, or an earlier try) or a platform whose approval is
-      ``automatic`` passes at once; who approved is recorded all the same.
-    - A rejection fails the task, hence the run: nothing was written, and a run that did nothing must not look done.
+    A rejection fails the task, hence the run: nothing was written, and a run that did nothing must not look done.
 
     :param platform: name of the platform (its file's name).
     """
 
+    question: str
+    rejected: str
+    exceeding: bool
+
     def __init__(self, *, platform: str, **kwargs: Any) -> None:
-        super().__init__(subject="Approuver le plan de la transition annuelle ?", **{**RETRIES, **kwargs})
+        super().__init__(subject=f"{self.question} ?", **{**RETRIES, **kwargs})
         self.platform = platform
 
     def execute(self, context: "Context") -> Any:
-        """Pass, skip, or ask; see the class."""
-        from transition.plan import approve, approved_by
+        """Skip in a dry run, pass if there is nothing to ask, else ask."""
         from transition.report.plan_table import plan_markdown
 
         with readable_errors():
             if is_dry(context):
                 raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
             given = campaign(self.platform, context)
-            if by := approved_by(given):
-                log.info("Plan déjà approuvé par %s.", by)
+            if self.passes(given, alone=in_one_process(context)):
                 return None
-            if given.platform.approval == "automatic":
-                approve(given, by=AUTOMATIC)
-                return None
-            if in_one_process(context):
-                raise TransitionError(
-                    "Le plan a changé depuis son approbation : rien n'a été écrit ; relancez la commande sans"
-                    " EXECUTE=1, lisez le nouveau plan et approuvez-le."
-                )
-            label = f"{given.platform.label}, année {given.year}-{given.year + 1}"
-            self.subject = f"Approuver le plan de la transition annuelle ({label}) ?"
+            self.subject = f"{self.question} ({given.platform.label}, année {given.year}-{given.year + 1}) ?"
             self.body = plan_markdown(given)
         return super().execute(context)
+
+    def passes(self, given: "Campaign", *, alone: bool) -> bool:
+        """Whether nobody need be asked. :param alone: nobody can be; then raises what to do instead."""
+        raise NotImplementedError
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
         """Record the answer: who approved which plan; refuse to go on if it was rejected."""
@@ -65,9 +61,77 @@ class PlanApproval(ApprovalOperator):
             person = (event.get("responded_by_user") or {}).get("name") or "une personne sans nom"
             if event.get("chosen_options") == [self.REJECT]:
                 raise TransitionError(
-                    f"Plan refusé par {person} : rien n'a été écrit ; corrigez ce qui doit l'être, puis lancez une"
+                    f"{self.rejected} par {person} : rien n'a été écrit ; corrigez ce qui doit l'être, puis lancez une"
                     " nouvelle exécution."
                 )
             answer = super().execute_complete(context, event)
-            approve(campaign(self.platform, context), by=person)
+            given = campaign(self.platform, context)
+            self.check_person(given, person)
+            approve(given, by=person, exceeding=self.exceeding)
         return answer
+
+    def check_person(self, given: "Campaign", person: str) -> None:
+        """Raise :class:`~transition.errors.TransitionError` if this person's answer does not count."""
+
+
+class PlanApproval(_Approval):
+    """Waits until a person approves the stored plan of the run.
+
+    - A dry run ends here: the task and all after it are skipped.
+    - A plan that was already approved (the operator's command, or an earlier try) or a platform whose approval is
+      ``automatic`` passes at once; who approved is recorded all the same.
+    """
+
+    question = "Approuver le plan de la transition annuelle"
+    rejected = "Plan refusé"
+    exceeding = False
+
+    def passes(self, given: "Campaign", *, alone: bool) -> bool:
+        """Approved before, or by the platform's file."""
+        from transition.plan import approve, approved_by
+
+        if by := approved_by(given):
+            log.info("Plan déjà approuvé par %s.", by)
+            return True
+        if given.platform.approval == "automatic":
+            approve(given, by=AUTOMATIC)
+            return True
+        if alone:
+            raise TransitionError(
+                "Le plan a changé depuis son approbation : rien n'a été écrit ; relancez la commande sans"
+                " EXECUTE=1, lisez le nouveau plan et approuvez-le."
+            )
+        return False
+
+
+class ExceedApproval(_Approval):
+    """Waits, when the plan crosses caps of the platform's file, until a second person approves that too.
+
+    Never automatic. A plan that crosses none, or whose crossings were already approved, passes at once.
+    """
+
+    question = "Approuver le dépassement des seuils de la plateforme"
+    rejected = "Dépassement des seuils refusé"
+    exceeding = True
+
+    def passes(self, given: "Campaign", *, alone: bool) -> bool:
+        """Nothing to approve, or approved before."""
+        from transition import caps
+        from transition.plan import approved_by, check_approved
+
+        if not caps.load(given):
+            log.info("Le plan ne dépasse aucun seuil.")
+            return True
+        if by := approved_by(given, exceeding=True):
+            log.info("Dépassement des seuils déjà approuvé par %s.", by)
+            return True
+        if alone:
+            check_approved(given)
+        return False
+
+    def check_person(self, given: "Campaign", person: str) -> None:
+        """Another one than who approved the plan."""
+        from transition.caps import refuse_same_person
+        from transition.plan import approved_by
+
+        refuse_same_person(approved_by(given) or "", person)

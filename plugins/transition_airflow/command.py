@@ -1,7 +1,8 @@
 """The operator's command (``make transition``): a platform's DAG in one process, on the connections of the environment.
 
 First a dry run, whose plan is printed. With ``EXECUTE=1`` that plan is approved in the name of ``APPROVED_BY`` and a
-second run carries it out, provided that its own plan is the same. The terminal gets French sentences only; all that
+second run carries it out, provided that its own plan is the same. A plan that crosses caps needs a second person's
+name besides: ``EXCEED``. The terminal gets French sentences only; all that
 Airflow says goes to a file under ``.runs/`` (or ``TRANSITION_RUNS``).
 """
 
@@ -19,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transition.caps import refuse_same_person
 from transition.errors import TransitionError
 from transition.platforms import load_platform, platform_names
 
@@ -35,20 +37,25 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 @dataclass(frozen=True)
 class Order:
-    """What the operator asked for. :param courses: course codes; empty: all. :param approved_by: '' = dry run only."""
+    """What the operator asked for.
+
+    :param courses: course codes; empty: all. :param approved_by: '' = dry run only. :param exceeded_by: who approves
+        that the plan crosses caps; '' = nobody.
+    """
 
     platform: str
     year: int
     courses: tuple[str, ...]
     approved_by: str
+    exceeded_by: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Order":
-        """The order that PLATFORM, YEAR, COURSES, EXECUTE and APPROVED_BY give; raises :class:`TransitionError`."""
+        """The order that PLATFORM, YEAR, COURSES, EXECUTE, APPROVED_BY and EXCEED give; raises
+        :class:`TransitionError`."""
         usage = 'make transition PLATFORM=ecampus YEAR=2026 [COURSES="A,B"] [EXECUTE=1 APPROVED_BY="Nom"]'
-        platform, year, courses, execute, name = (
-            environment.get(key, "").strip() for key in ("PLATFORM", "YEAR", "COURSES", "EXECUTE", "APPROVED_BY")
-        )
+        keys = ("PLATFORM", "YEAR", "COURSES", "EXECUTE", "APPROVED_BY", "EXCEED")
+        platform, year, courses, execute, name, second = (environment.get(key, "").strip() for key in keys)
         if not platform or not (year.isascii() and year.isdigit()):
             known = ", ".join(platform_names()) or "aucune"
             raise TransitionError(f"Indiquez la plateforme et l'année : {usage} ; plateformes déclarées : {known}.")
@@ -56,8 +63,12 @@ class Order:
             raise TransitionError(f"EXECUTE vaut 1 (exécuter) ou rien (à blanc), pas « {execute} » : {usage}.")
         if execute == "1" and not name:
             raise TransitionError(f"Une exécution s'approuve : dites qui approuve le plan (APPROVED_BY), {usage}.")
+        if execute != "1":
+            name = second = ""
+        if second:
+            refuse_same_person(name, second)
         codes = tuple(dict.fromkeys(code.strip() for code in courses.split(",") if code.strip()))
-        return cls(load_platform(platform).name, int(year), codes, name if execute == "1" else "")
+        return cls(load_platform(platform).name, int(year), codes, name, second)
 
     def form(self, *, dry_run: bool) -> dict[str, Any]:
         """The DAG's form, filled in."""
@@ -122,16 +133,25 @@ def carry_out(order: Order, terminal: "Terminal", log_file: Path) -> int:
     if failures(dry):
         terminal.say(f"\nÉchec avant toute écriture. Journal technique : {log_file}")
         return FAILED
+    from transition import caps
     from transition.plan import approve
     from transition.report.plan_table import plan_table
 
     planned = campaign_of(order, dry.run_id)
+    crossed = caps.load(planned)
     terminal.say(f"\n{plan_table(planned)}\n")
     if not order.approved_by:
         terminal.say("Exécution à blanc : rien n'a été écrit dans Moodle. Pour exécuter ce plan, ajoutez :")
-        terminal.say('  EXECUTE=1 APPROVED_BY="votre nom"')
+        terminal.say('  EXECUTE=1 APPROVED_BY="votre nom"' + (' EXCEED="une autre personne"' if crossed else ""))
         return DONE
+    if crossed and not order.exceeded_by:
+        raise TransitionError(
+            "Ce plan dépasse des seuils (ci-dessus) : rien n'a été écrit. Si c'est voulu, une autre personne que"
+            f' {order.approved_by} l\'approuve aussi : ajoutez EXCEED="son nom".'
+        )
     approve(planned, by=order.approved_by)
+    if crossed:
+        approve(planned, by=order.exceeded_by, exceeding=True)
     terminal.say(f"{title} : exécution du plan approuvé par {order.approved_by}")
     executing = run(dag, order.form(dry_run=False))
     if failures(executing) or not verified(executing):

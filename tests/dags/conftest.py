@@ -1,13 +1,14 @@
 """The DAGs as Airflow reads them, and a way to run one with stages of the test's own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
+from transition.caps import Crossing
 from transition_airflow import approval, tasks
 
 Run = Callable[..., dict[str, str]]
@@ -37,13 +38,19 @@ def moodle_connection(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -
 def run(dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the DAG of Ecampus in this process with stages that do nothing, except those given.
 
-    ``run(stages={"transition.verify:verify": function}, approved="Nom", **form)`` gives the state of every task, and of
-    the run under the name ''.
+    ``run(stages={"transition.verify:verify": function}, approved="Nom", crossed=[caps], **form)`` gives the state of
+    every task, and of the run under the name ''. The plan is approved by that person; what it crosses, by nobody.
     """
 
-    def run_dag(stages: dict[str, Callable[..., None]] | None = None, approved: str | None = None, **form: Any) -> Any:
+    def run_dag(
+        stages: dict[str, Callable[..., None]] | None = None,
+        approved: str | None = None,
+        crossed: Sequence[Crossing] = (),
+        **form: Any,
+    ) -> Any:
         monkeypatch.setattr(tasks, "stage_function", lambda path: (stages or {}).get(path, lambda *_: None))
-        monkeypatch.setattr("transition.plan.approved_by", lambda _: approved)
+        monkeypatch.setattr("transition.plan.approved_by", lambda _, exceeding=False: None if exceeding else approved)
+        monkeypatch.setattr("transition.caps.load", lambda _: list(crossed))
         dag_run = dags["annual_transition_ecampus"].test(run_conf=form)
         return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()} | {"": str(dag_run.state)}
 

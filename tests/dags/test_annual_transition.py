@@ -9,14 +9,15 @@ import pytest
 
 from tests.conftest import PROJECT
 from tests.dags.conftest import Run
+from transition.caps import Crossing
 from transition.errors import TransitionError
 from transition.platforms import platform_names
 from transition.rules.model import load_rules
 
 CHAIN = [
     "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval.decide",
-    "approval.maintenance_on", "approval.freeze", "ex_rename", "purge", "purge.file_contents", "enrolment", "verify",
-    "report",
+    "approval.exceed", "approval.maintenance_on", "approval.freeze", "ex_rename", "purge", "purge.file_contents",
+    "enrolment", "verify", "report",
 ]  # fmt: skip
 
 # What follows a task besides the next link of the chain.
@@ -63,7 +64,7 @@ def test_every_stage_has_retries_and_a_timeout(dags: dict[str, Any]) -> None:
         assert task.retries == 3
         assert task.retry_exponential_backoff == 2.0
         # The person who approves may take days: only the stages are limited.
-        assert (task.execution_timeout is None) == (task.task_id == "approval.decide")
+        assert (task.execution_timeout is None) == (task.task_id in ("approval.decide", "approval.exceed"))
 
 
 def test_every_stage_names_a_function_of_the_library(dags: dict[str, Any]) -> None:
@@ -222,6 +223,15 @@ def test_the_command_never_waits_for_a_person(run: Run, caplog: pytest.LogCaptur
     assert states["approval.decide"] == "failed"
     assert states["approval.freeze"] == "upstream_failed"
     assert "Le plan a changé depuis son approbation" in caplog.text
+
+
+@pytest.mark.usefixtures("moodle_connection")
+def test_the_command_never_exceeds_a_cap_alone(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    crossed = [Crossing("archived", "archived_share", "SCI", 12, 30, 0.3)]
+    states = run(approved="Nadia", crossed=crossed, dry_run=False)
+    assert (states["approval.decide"], states["approval.exceed"]) == ("success", "failed")
+    assert states["approval.maintenance_on"] == states["approval.freeze"] == "upstream_failed"
+    assert "espaces archivés (composante SCI) : 12 sur 30 (40,0 %), seuil 30 %" in caplog.text
 
 
 def assert_no_traceback(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from tests.enrolment.world import Registration, World
 from transition.campaign import Campaign
-from transition.enrolment.people import check_caps, enrolment_traces, planned_arrivals, record_people
+from transition.enrolment.people import enrolment_traces, planned_arrivals, record_people
 from transition.enrolment.tables import arrival, unknown_student
 from transition.errors import TransitionError
 from transition.rules.compile import Scope
@@ -150,15 +150,6 @@ def test_planned_arrivals_counts_those_not_enrolled_by_the_platform_method(world
         Registration("26000001", "LI3INF01", "e26000001"),
     ])  # fmt: skip
     assert planned_arrivals(campaign) == {SPACE: 2}
-
-
-def test_cap_on_students_who_vanish(world: World) -> None:
-    capped = world.with_platform(limits={"archived_share": 1, "unenrolled_share": 0.5, "free_space_gib": 0})
-    with pytest.raises(TransitionError, match=r"étudiants sur \d+ .*unenrolled_share"):
-        check_caps(recorded(capped, [Registration("22300003", "LI3INF01", "22300003")]))
-    elsewhere = [Registration(f"223000{n:02}", "AUTRE", f"223000{n:02}") for n in range(1, 25)]
-    check_caps(recorded(capped, elsewhere))
-    check_caps(recorded(world, []))
 
 
 def test_without_a_lot_of_the_year_nothing_is_recorded(world: World) -> None:

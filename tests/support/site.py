@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 import yaml
@@ -54,8 +55,8 @@ class Site:
             output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
-    def execute(self) -> tuple[int, str]:
-        return self.run(EXECUTE="1", APPROVED_BY="Ada Administratrice")
+    def execute(self, **more: str) -> tuple[int, str]:
+        return self.run(EXECUTE="1", APPROVED_BY="Ada Administratrice", **more)
 
     def dump(self, schema: str = "ecampus_moodle") -> dict[str, Rows]:
         return dump(self.engine, schema)
@@ -69,9 +70,9 @@ class Site:
             return frozenset(connection.execute(sa.text(f"SELECT id FROM mdl_{table} WHERE {where}")).scalars())
 
 
-def make_folder(folder: Path) -> Path:
-    """What a site has on disk: its platform file, its feed, room for its storage and logs."""
-    platform = reference_platform(folder / "storage", approval="person")
+def make_folder(folder: Path, **more: Any) -> Path:
+    """What a site has on disk: its platform file (``more``: keys of it), its feed, room for its storage and logs."""
+    platform = reference_platform(folder / "storage", approval="person", **more)
     (folder / "platforms").mkdir()
     facts = platform.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     (folder / "platforms" / "ecampus.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True), encoding="utf-8")

@@ -8,17 +8,30 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from transition.caps import Crossing
+from transition.platforms import load_platform
 from transition_airflow import approval, tasks
 
 Answer = Any
 
 
+CROSSED = Crossing("archived", "archived_share", "SCI", 12, 30, 0.3)
+
+
 @pytest.fixture
-def approved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Who approved: the library's part, which tests/transition/ covers, replaced by a list."""
-    names: list[str] = []
-    monkeypatch.setattr("transition.plan.approved_by", lambda _: names[0] if names else None)
-    monkeypatch.setattr("transition.plan.approve", lambda _, by: names.append(by))
+def crossed(monkeypatch: pytest.MonkeyPatch) -> list[Crossing]:
+    """The caps that the plan crosses: none, unless the test adds some."""
+    found: list[Crossing] = []
+    monkeypatch.setattr("transition.caps.load", lambda _: found)
+    return found
+
+
+@pytest.fixture
+def approvals(monkeypatch: pytest.MonkeyPatch, crossed: list[Crossing]) -> dict[bool, str]:
+    """Who approved: the library's part, which tests/test_caps.py covers, replaced; True: the second approval."""
+    names: dict[bool, str] = {}
+    monkeypatch.setattr("transition.plan.approved_by", lambda _, exceeding=False: names.get(exceeding))
+    monkeypatch.setattr("transition.plan.approve", lambda _, by, exceeding=False: names.update({exceeding: by}))
     monkeypatch.setattr("transition.report.plan_table.plan_markdown", lambda _: "LE PLAN")
     return names
 
@@ -60,17 +73,44 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
         yield run
 
 
-def test_a_person_approves_what_the_request_shows(answer: Answer, approved: list[str]) -> None:
+def test_a_person_approves_what_the_request_shows(answer: Answer, approvals: dict[bool, str]) -> None:
     request, states = answer("Approve")
     assert request["subject"] == "Approuver le plan de la transition annuelle (Ecampus, année 2026-2027) ?"
     assert request["body"] == "LE PLAN"
-    assert approved == ["Anonymous"]
-    assert states["approval.decide"] == states["report"] == "success"
+    assert approvals == {False: "Anonymous"}
+    assert states["approval.decide"] == states["approval.exceed"] == states["report"] == "success"
 
 
-def test_a_rejected_plan_is_a_failed_run(answer: Answer, approved: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rejected_plan_is_a_failed_run(
+    answer: Answer, approvals: dict[bool, str], caplog: pytest.LogCaptureFixture
+) -> None:
     _, states = answer("Reject")
-    assert approved == []
+    assert approvals == {}
     assert (states["approval.decide"], states["approval.freeze"]) == ("failed", "upstream_failed")
     assert states["watcher"] == "failed"
     assert "Plan refusé par Anonymous : rien n'a été écrit" in caplog.text
+
+
+def test_crossed_caps_ask_a_person_on_an_automatic_platform_too(
+    answer: Answer, approvals: dict[bool, str], crossed: list[Crossing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossed.append(CROSSED)
+    automatic = load_platform("ecampus").model_copy(update={"approval": "automatic"})
+    monkeypatch.setattr("transition.platforms.load_platform", lambda _: automatic)
+    request, states = answer("Approve")
+    assert request["task_instance"]["task_id"] == "approval.exceed"
+    assert request["subject"] == "Approuver le dépassement des seuils de la plateforme (Ecampus, année 2026-2027) ?"
+    assert request["body"] == "LE PLAN"
+    assert approvals == {False: approval.AUTOMATIC, True: "Anonymous"}
+    assert states["approval.exceed"] == states["report"] == "success"
+
+
+def test_who_approved_the_plan_cannot_approve_that_it_crosses_caps(
+    answer: Answer, approvals: dict[bool, str], crossed: list[Crossing], caplog: pytest.LogCaptureFixture
+) -> None:
+    crossed.append(CROSSED)
+    approvals[False] = "Anonymous"
+    _, states = answer("Approve")
+    assert approvals == {False: "Anonymous"}
+    assert (states["approval.exceed"], states["approval.maintenance_on"]) == ("failed", "upstream_failed")
+    assert "« Anonymous » a déjà approuvé le plan" in caplog.text

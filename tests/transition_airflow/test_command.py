@@ -31,6 +31,14 @@ def test_an_execution_has_a_name() -> None:
         Order.read(order)
 
 
+def test_who_approves_that_caps_are_crossed_is_another_person() -> None:
+    order = {"PLATFORM": "ecampus", "YEAR": "2026", "APPROVED_BY": "Nadia", "EXCEED": "Zoé"}
+    assert Order.read(order).exceeded_by == "", "a name alone executes nothing"
+    assert Order.read(order | {"EXECUTE": "1"}).exceeded_by == "Zoé"
+    with pytest.raises(TransitionError, match="« nadia » a déjà approuvé le plan"):
+        Order.read(order | {"EXECUTE": "1", "EXCEED": "nadia"})
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

@@ -16,7 +16,7 @@ from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
 
 RULE = "enrolment"
-_ACTIVE = "active"  # the one value of inscription.statut that enrols
+ACTIVE = "active"  # the one value of inscription.statut that enrols
 
 
 def record_people(campaign: Campaign) -> None:
@@ -53,35 +53,6 @@ def planned_arrivals(campaign: Campaign) -> dict[int, int]:
             arrival.c.run == campaign.run, ue.c.id.is_(None)
         )  # fmt: skip
         return dict(connection.execute(new.group_by(arrival.c.courseid)).all())
-
-
-def check_caps(campaign: Campaign) -> None:
-    """Raise :class:`TransitionError` when more students vanish than ``limits.unenrolled_share`` allows. Writes nothing.
-
-    The share is counted in people: of those who are students today in the spaces in scope, how many lose an enrolment
-    and have no active registration at all in the lot of year N. Whoever only changes spaces is not counted, so the
-    share is that of graduates and leavers, and a feed cut short makes it jump.
-    """
-    people = tables.standing
-    with campaign.engine.connect() as connection:
-        lot = _lot(connection, campaign)
-        registered = sa.exists().where(
-            student_account.c.run == campaign.run, student_account.c.userid == people.c.userid,
-            inscription.c.lot_id == lot, inscription.c.code_etudiant == student_account.c.code_etudiant,
-            inscription.c.statut == _ACTIVE,
-        )  # fmt: skip
-        students = sa.select(sa.func.count(people.c.userid.distinct())).where(
-            people.c.run == campaign.run, people.c.standing.in_(("leaving", "staying"))
-        )
-        before = connection.execute(students).scalar_one()
-        gone = connection.execute(students.where(people.c.standing == "leaving", ~registered)).scalar_one()
-    limit = campaign.platform.limits.unenrolled_share
-    if gone > limit * before:
-        raise TransitionError(
-            f"{gone} étudiants sur {before} ({gone / before:.0%}, {campaign.platform.label}) seraient désinscrits"
-            f" sans aucune inscription active dans le lot {lot}, le plafond est de {limit:.0%} : vérifiez que le lot"
-            f" est complet, ou relevez « unenrolled_share » dans le fichier de la plateforme {campaign.platform.name}."
-        )
 
 
 def enrolment_traces(campaign: Campaign, scope: Scope) -> list[Trace]:
@@ -182,7 +153,7 @@ def _registrations(campaign: Campaign, lot: str) -> sa.Join:
         inscription,
         sa.and_(
             route.c.run == campaign.run, inscription.c.lot_id == lot,
-            inscription.c.cle == route.c.cle, inscription.c.statut == _ACTIVE,
+            inscription.c.cle == route.c.cle, inscription.c.statut == ACTIVE,
         ),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from transition import caps
 from transition.campaign import Campaign
 from transition.decisions import DECISIONS
 from transition.enrolment.people import planned_arrivals
@@ -18,6 +19,7 @@ from transition.ways import CHUNKS, FEW, SWAP, load_ways
 _WAYS = {CHUNKS: "lots", SWAP: "échange"}
 _SPACES_SHOWN = 60
 _HELD_SHOWN = 30
+_NAME_SHOWN = 24
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def summarise(campaign: Campaign) -> PlanSummary:
 
 
 def plan_table(campaign: Campaign) -> str:
-    """The plan as plain text, at most 100 columns."""
+    """The plan as plain text, at most 120 columns."""
     parts = _parts(campaign)
     return "\n".join(part if isinstance(part, str) else _text(part) for part in parts)
 
@@ -93,6 +95,7 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
     decisions = ", ".join(f"{plan.decisions.get(key, 0)} {text}" for key, text in DECISIONS.items())
     parts: list[str | _Grid] = [
         f"PLAN — {campaign.platform.label}, année {campaign.year}-{campaign.year + 1}",
+        *_crossed(campaign),
         f"Espaces de la plateforme : {decisions}",
         _Grid(("Règle", "Tables", "Espaces", "Lignes", "Voie"), _with_ways(campaign, plan.by_rule)),
         *_large_tables(campaign),
@@ -105,6 +108,40 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         pads.sentence(campaign),
     ]
     return [part for part in parts if part]
+
+
+def crossed_lines(campaign: Campaign) -> list[str]:
+    """One sentence for each cap that the run's plan crosses: what, where, how much, the cap."""
+    return [_crossing(crossing) for crossing in caps.load(campaign)]
+
+
+def _crossing(crossing: caps.Crossing) -> str:
+    kind = caps.KINDS[crossing.kind]
+    where = f"composante {crossing.component[:_NAME_SHOWN]}" if crossing.component else "toute la plateforme"
+    figure, allowed = number(crossing.count), number(round(crossing.allowed))
+    if crossing.cap == "moved_ratio":
+        figure += f", {_decimal(crossing.count / crossing.base, 2)} fois la dernière campagne"
+        allowed = f"{crossing.allowed:g} fois".replace(".", ",")
+    elif crossing.cap == kind.ratio:
+        figure += f" sur {number(crossing.base)} ({_decimal(100 * crossing.count / crossing.base, 1)} %)"
+        allowed = f"{100 * crossing.allowed:g} %".replace(".", ",")
+    return f"{kind.label} ({where}) : {figure}, seuil {allowed}"
+
+
+def _decimal(value: float, places: int) -> str:
+    return f"{value:.{places}f}".replace(".", ",")
+
+
+def _crossed(campaign: Campaign) -> list[str]:
+    """What is said first of a plan that crosses caps: which, and what to check."""
+    lines, kinds = crossed_lines(campaign), {crossing.kind for crossing in caps.load(campaign)}
+    if not lines:
+        return []
+    return [
+        "SEUILS DÉPASSÉS : pour s'exécuter, ce plan demande une seconde approbation, par une autre personne.",
+        *(f"  {line}." for line in lines),
+        *(f"  À vérifier, {kind.label} : {kind.check}" for name, kind in caps.KINDS.items() if name in kinds),
+    ]
 
 
 def _with_ways(

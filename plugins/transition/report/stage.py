@@ -15,7 +15,7 @@ from transition.campaign import Campaign, now
 from transition.decisions import DECISIONS
 from transition.etherpad import pads
 from transition.french import counted, moment, number
-from transition.report.plan_table import summarise
+from transition.report.plan_table import crossed_lines, summarise
 from transition.report.teachers import workbook
 from transition.rules.model import load_rules
 from transition.state import tables
@@ -82,9 +82,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
     with campaign.engine.connect() as connection:
         run = connection.execute(sa.select(tables.run).where(tables.run.c.number == campaign.run)).one()
         approval = tables.approval.c
-        approved = connection.execute(
-            sa.select(approval.approved_by, approval.approved_at).where(approval.run == campaign.run)
-        ).first()
+        approvals = sa.select(approval.exceeding, approval.approved_by).where(approval.run == campaign.run)
+        approved = {bool(exceeding): by for exceeding, by in connection.execute(approvals)}
         decision = tables.decision.c
         spaces = connection.execute(
             sa.select(decision.courseid, decision.code, decision.fullname, decision.category, decision.decision,
@@ -99,7 +98,8 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "run_id": campaign.run_id,
         "actor": campaign.actor, "started_at": moment(run.started_at, campaign.platform.zone),
         "reported_at": moment(now(), campaign.platform.zone),
-        "approved_by": approved.approved_by if approved else None, "fingerprint": run.fingerprint,
+        "approved_by": approved.get(False), "fingerprint": run.fingerprint,
+        "crossed": crossed_lines(campaign), "exceeded_by": approved.get(True),
         "success": not failed and any(line.stage == "verify" for line in stages),
         "stages": [{**asdict(line), "title": STAGES.get(line.stage, line.stage)} for line in stages],
         "decisions": {text: plan.decisions.get(key, 0) for key, text in DECISIONS.items()},

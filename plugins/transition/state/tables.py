@@ -40,6 +40,7 @@ approval = state_table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("year", sa.Integer, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("exceeding", sa.Boolean, nullable=False),  # the second approval: of the caps that the plan crosses
     sa.Column("approved_by", sa.String(250), nullable=False),
     sa.Column("approved_at", MOMENT, nullable=False),
     sa.Column("run", sa.Integer),  # the run that it serves; NULL until one uses it
@@ -184,4 +185,24 @@ journal = state_table(
     sa.Column("rows_after", sa.BigInteger),
     sa.Column("detail", TEXT, nullable=False),
     sa.Index("journal_run", "run", "stage", "rule", "table_name"),
+)
+
+# The component (UFR, institute) that each decided space counts for: `element.composante`, else its top category.
+space_component = state_table(
+    "space_component",
+    sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("courseid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("component", sa.String(255), nullable=False),
+)
+
+# Caps of the platform's file that the run's plan crosses.
+cap_crossed = state_table(
+    "cap_crossed",
+    sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(20), nullable=False),  # archived unenrolled moved
+    sa.Column("cap", sa.String(40), primary_key=True),  # key of the platform's `limits`
+    sa.Column("component", sa.String(255), primary_key=True),  # '' = the whole platform
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("base", sa.BigInteger, nullable=False),  # what the count is compared with; 0: nothing
+    sa.Column("allowed", sa.Double, nullable=False),  # what the cap was
 )

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
         sa.Column("year", sa.Integer(), nullable=False),
         sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("exceeding", sa.Boolean(), nullable=False),
         sa.Column("approved_by", sa.String(250), nullable=False),
         sa.Column("approved_at", MOMENT, nullable=False),
         sa.Column("run", sa.Integer()),
@@ -310,6 +311,22 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(250), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("max_id", sa.BigInteger(), nullable=False),
+    )
+    _create(
+        "space_component",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("courseid", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("component", sa.String(255), nullable=False),
+    )
+    _create(
+        "cap_crossed",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("cap", sa.String(40), primary_key=True),
+        sa.Column("component", sa.String(255), primary_key=True),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("base", sa.BigInteger(), nullable=False),
+        sa.Column("allowed", sa.Double(), nullable=False),
     )
 
 

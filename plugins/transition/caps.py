@@ -1,0 +1,280 @@
+"""Caps: how much a plan may archive, unenrol and move before a second, explicit approval is asked for.
+
+A crossed cap does not fail the plan: it is stored with it (state table ``cap_crossed``), is part of its fingerprint, is
+shown with it, and keeps it from being frozen until somebody approves the crossing too. The caps themselves are
+``limits`` in the platform's file.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import sqlalchemy as sa
+
+from transition.apogee.codes import compare_key
+from transition.apogee.model import run_lots
+from transition.apogee.tables import element, inscription
+from transition.campaign import Campaign
+from transition.enrolment.people import ACTIVE
+from transition.enrolment.tables import student_account
+from transition.errors import TransitionError
+from transition.platforms import Limits
+from transition.state import tables
+
+PLATFORM = ""  # in the place of a component's name: the whole platform
+_NOWHERE = "sans composante"
+_MODELLED = ("reset", "archive", "defer")
+space_component, cap_crossed = tables.space_component, tables.cap_crossed
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One thing that is capped, by its share and by its number.
+
+    :param ratio: key of ``limits``: the most that ``count`` may be of ``base``. :param number: key of ``limits``: the
+        most that ``count`` may be. :param check: French, what a person looks at before approving more.
+    """
+
+    label: str
+    ratio: str
+    number: str
+    check: str
+
+
+KINDS = {
+    "archived": Kind(
+        "espaces archivés", "archived_share", "archived_number",
+        "le lot d'Apogée porte-t-il toute l'offre de formation de l'année ?",
+    ),
+    "unenrolled": Kind(
+        "étudiants désinscrits", "unenrolled_share", "unenrolled_number",
+        "les inscriptions pédagogiques du lot sont-elles complètes ?",
+    ),
+    "moved": Kind(
+        "lignes déplacées", "moved_ratio", "moved_number",
+        "exclusions, calendriers décalés et règles sont-ils ceux que vous attendez ?",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What the plan does, in the whole platform (``component`` = PLATFORM) or in one component.
+
+    :param kind: a key of KINDS. :param base: what ``count`` is compared with; 0: nothing to compare with.
+    :param spaces: the spaces that it is about; of very few, one more is already a large share.
+    """
+
+    kind: str
+    component: str
+    count: int
+    base: int
+    spaces: int
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A crossed cap. :param kind: a key of KINDS. :param cap: a key of ``limits``, its value then is ``allowed``."""
+
+    kind: str
+    cap: str
+    component: str
+    count: int
+    base: int
+    allowed: float
+
+
+def crossings(figures: Sequence[Figure], limits: Limits) -> list[Crossing]:
+    """The caps that the figures cross, the whole platform first; pure. A cap is crossed by more than its value only."""
+    found = [crossing for figure in figures for crossing in _crossed_by(figure, limits)]
+    return sorted(found, key=_order)
+
+
+def _crossed_by(figure: Figure, limits: Limits) -> Iterator[Crossing]:
+    kind, caps = KINDS[figure.kind], limits.component if figure.component else limits
+    few = figure.component != PLATFORM and figure.spaces < limits.component.floor
+    for cap, base in ((kind.ratio, 0 if few else figure.base), (kind.number, 1)):
+        allowed = getattr(caps, cap)
+        # As it is written: 0.29 × 100 is 29, not the 28.999… of floating point.
+        if base and figure.count > Fraction(str(allowed)) * base:
+            yield Crossing(figure.kind, cap, figure.component, figure.count, figure.base, allowed)
+
+
+def _order(crossing: Crossing) -> tuple[int, str, str]:
+    return (list(KINDS).index(crossing.kind), crossing.component, crossing.cap)
+
+
+def component_of(key: str, category: str, models: Sequence[Mapping[str, str]]) -> str:
+    """The component of a space, by its code's compare key; pure.
+
+    :param category: names of its categories from the top, « A / B ». :param models: ``element.composante`` by compare
+        key, the newest year first. Without an element, the top category stands for the component.
+    """
+    named = next((model[key] for model in models if model.get(key)), "")
+    return named or category.split(" / ", maxsplit=1)[0] or _NOWHERE
+
+
+def record(campaign: Campaign) -> None:
+    """Compare the run's plan with its caps and store those that it crosses; replaces those of before.
+
+    Needs the run's decisions, people (``standing``) and plan lines. Changes nothing in Moodle.
+    """
+    with campaign.engine.begin() as connection:
+        _record_components(connection, campaign)
+        figures = [*_archived(connection, campaign), *_unenrolled(connection, campaign), *_moved(connection, campaign)]
+    store(campaign, crossings(figures, campaign.platform.limits))
+
+
+def store(campaign: Campaign, crossed: Sequence[Crossing]) -> None:
+    """Replace the run's crossed caps."""
+    rows = [{"run": campaign.run, **vars(crossing)} for crossing in crossed]
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(cap_crossed).where(cap_crossed.c.run == campaign.run))
+        if rows:
+            connection.execute(sa.insert(cap_crossed), rows)
+
+
+def load(campaign: Campaign) -> list[Crossing]:
+    """The caps that the run's plan crosses, the whole platform first."""
+    columns = [column for column in cap_crossed.c if column.name != "run"]
+    with campaign.engine.connect() as connection:
+        rows = connection.execute(sa.select(*columns).where(cap_crossed.c.run == campaign.run))
+        return sorted((Crossing(**row._mapping) for row in rows), key=_order)
+
+
+def refuse_same_person(first: str, second: str) -> None:
+    """Raise :class:`TransitionError` when who approved the plan is also who approves that it crosses its caps."""
+    if first.strip().casefold() == second.strip().casefold():
+        raise TransitionError(
+            f"« {second.strip()} » a déjà approuvé le plan : une autre personne doit approuver le dépassement des"
+            " seuils ; à défaut, relevez « limits » dans le fichier de la plateforme et relancez le plan."
+        )
+
+
+def last_verified_year(connection: sa.Connection, campaign: Campaign) -> int | None:
+    """The last year before this one of which spaces were carried over and verified; None: there is none."""
+    reset = tables.space_reset.c
+    return connection.execute(sa.select(sa.func.max(reset.year)).where(reset.year < campaign.year)).scalar()
+
+
+def _record_components(connection: sa.Connection, campaign: Campaign) -> None:
+    """Fill ``space_component`` for every decided course, from the models of the run's lots."""
+    decision = tables.decision.c
+    models: list[dict[str, str]] = []
+    for _, lot in sorted(run_lots(campaign).items(), reverse=True):
+        named = sa.select(element.c.cle, element.c.composante).where(element.c.lot_id == lot)
+        models.append(dict(connection.execute(named).all()))
+    spaces = sa.select(decision.courseid, decision.code, decision.category).where(decision.run == campaign.run)
+    rows = [
+        {"run": campaign.run, "courseid": id_, "component": component_of(compare_key(code), category, models)[:255]}
+        for id_, code, category in connection.execute(spaces)
+    ]
+    connection.execute(sa.delete(space_component).where(space_component.c.run == campaign.run))
+    if rows:
+        connection.execute(sa.insert(space_component), rows)
+
+
+def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
+    """Spaces archived, of those of the model, those that this campaign has done already included.
+
+    Of the whole platform, also when the run is limited to some codes: an incomplete model shows there.
+    """
+    decision, done = tables.decision, tables.space_reset
+    joined = _with_component(decision).outerjoin(
+        done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid)
+    )
+    query = (
+        sa.select(space_component.c.component, decision.c.decision, sa.func.count())
+        .select_from(joined)
+        .where(
+            decision.c.run == campaign.run,
+            sa.or_(decision.c.decision.in_(_MODELLED), done.c.courseid.is_not(None)),
+        )
+        .group_by(space_component.c.component, decision.c.decision)
+    )
+    archived, modelled = Counter[str](), Counter[str]()
+    for component, decided, count in connection.execute(query):
+        for place in (PLATFORM, component):
+            modelled[place] += count
+            archived[place] += count if decided == "archive" else 0
+    return [Figure("archived", place, archived[place], modelled[place], modelled[place]) for place in modelled]
+
+
+def _unenrolled(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
+    """People who lose an enrolment and have no active registration at all in the lot of year N, of today's students.
+
+    In the spaces in scope. Whoever only changes spaces is not counted, so the share is that of graduates and leavers,
+    and a feed cut short makes it jump.
+    """
+    people = tables.standing
+    registered = sa.exists().where(
+        student_account.c.run == campaign.run, student_account.c.userid == people.c.userid,
+        inscription.c.lot_id == run_lots(campaign)[campaign.year],
+        inscription.c.code_etudiant == student_account.c.code_etudiant, inscription.c.statut == ACTIVE,
+    )  # fmt: skip
+    gone = sa.case((sa.and_(people.c.standing == "leaving", ~registered), people.c.userid))
+    counts = [
+        sa.func.count(gone.distinct()),
+        sa.func.count(people.c.userid.distinct()),
+        sa.func.count(people.c.courseid.distinct()),
+    ]
+    here = sa.and_(people.c.run == campaign.run, people.c.standing.in_(("leaving", "staying")))
+    everywhere = sa.select(sa.literal(PLATFORM), *counts).where(here)
+    by_component = (
+        sa.select(space_component.c.component, *counts)
+        .select_from(_with_component(people))
+        .where(here)
+        .group_by(space_component.c.component)
+    )
+    rows = [*connection.execute(everywhere), *connection.execute(by_component)]
+    return [Figure("unenrolled", place, left, students, spaces) for place, left, students, spaces in rows]
+
+
+def _moved(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
+    """Rows that go, compared with those that the last verified campaign moved out of the same component's spaces."""
+    line, before = tables.plan_line, _moved_before(connection, campaign)
+    query = (
+        sa.select(space_component.c.component, sa.func.sum(line.c.rows), sa.func.count(line.c.courseid.distinct()))
+        .select_from(_with_component(line))
+        .where(line.c.run == campaign.run)
+        .group_by(space_component.c.component)
+    )
+    rows, spaces = Counter[str](), Counter[str]()
+    for component, moved, count in connection.execute(query):
+        for place in (PLATFORM, component):
+            rows[place] += int(moved)
+            spaces[place] += count
+    return [Figure("moved", place, rows[place], before[place], spaces[place]) for place in rows]
+
+
+def _moved_before(connection: sa.Connection, campaign: Campaign) -> Counter[str]:
+    """Rows that the last verified year's runs moved out of the spaces that it verified, by today's components."""
+    year = last_verified_year(connection, campaign)
+    run, entry, done = tables.run, tables.journal, tables.space_reset
+    joined = (
+        run.join(entry, entry.c.run == run.c.number)
+        .join(done, sa.and_(done.c.year == run.c.year, done.c.courseid == entry.c.courseid))
+        .outerjoin(
+            space_component,
+            sa.and_(space_component.c.run == campaign.run, space_component.c.courseid == entry.c.courseid),
+        )
+    )
+    query = (
+        sa.select(space_component.c.component, sa.func.sum(entry.c.rows_moved))
+        .select_from(joined)
+        .where(run.c.year == year, entry.c.action == "moved")
+        .group_by(space_component.c.component)
+    )
+    found = Counter[str]()
+    for component, rows in connection.execute(query):
+        found[PLATFORM] += int(rows)
+        if component is not None:  # None: the course is gone since
+            found[component] += int(rows)
+    return found
+
+
+def _with_component(table: sa.Table) -> sa.Join:
+    """The rows of a table with ``run`` and ``courseid``, each with the component of its space."""
+    same = sa.and_(space_component.c.run == table.c.run, space_component.c.courseid == table.c.courseid)
+    return table.join(space_component, same)
