@@ -25,12 +25,15 @@ class PlanApproval(ApprovalOperator):
       ``automatic`` passes at once; who approved is recorded all the same.
     - A rejection fails the task, hence the run: nothing was written, and a run that did nothing must not look done.
 
-    :param platform: name of the platform (its file's name).
+    :param platform: name of the platform (its file's name). :param what: whose plan, as the request says it.
+    :param chosen_by: as in :class:`~transition_airflow.tasks.StageOperator`.
     """
 
-    def __init__(self, *, platform: str, **kwargs: Any) -> None:
-        super().__init__(subject="Approuver le plan de la transition annuelle ?", **{**RETRIES, **kwargs})
+    def __init__(self, *, platform: str, what: str, chosen_by: str = "", **kwargs: Any) -> None:
+        super().__init__(subject=f"Approuver le plan de {what} ?", **{**RETRIES, **kwargs})
         self.platform = platform
+        self.what = what
+        self.chosen_by = chosen_by
 
     def execute(self, context: "Context") -> Any:
         """Pass, skip, or ask; see the class."""
@@ -40,7 +43,7 @@ class PlanApproval(ApprovalOperator):
         with readable_errors():
             if is_dry(context):
                 raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
-            given = campaign(self.platform, context)
+            given = campaign(self.platform, context, self.chosen_by)
             if by := approved_by(given):
                 log.info("Plan déjà approuvé par %s.", by)
                 return None
@@ -53,7 +56,7 @@ class PlanApproval(ApprovalOperator):
                     " EXECUTE=1, lisez le nouveau plan et approuvez-le."
                 )
             label = f"{given.platform.label}, année {given.year}-{given.year + 1}"
-            self.subject = f"Approuver le plan de la transition annuelle ({label}) ?"
+            self.subject = f"Approuver le plan de {self.what} ({label}) ?"
             self.body = plan_markdown(given)
         return super().execute(context)
 
@@ -69,5 +72,5 @@ class PlanApproval(ApprovalOperator):
                     " nouvelle exécution."
                 )
             answer = super().execute_complete(context, event)
-            approve(campaign(self.platform, context), by=person)
+            approve(campaign(self.platform, context, self.chosen_by), by=person)
         return answer
