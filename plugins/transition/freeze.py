@@ -72,8 +72,8 @@ def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
     store_lines(campaign, stored)
     what = f" ({', '.join(changed[:8])}…)" if changed else ""
     raise TransitionError(
-        f"Le plan approuvé est périmé : règles, décisions, inscriptions, pads ou traces ont changé depuis{what} ;"
-        " relancez la tâche plan, puis approuvez-la de nouveau."
+        "Le plan approuvé est périmé : règles, calendriers, décisions, inscriptions, pads ou traces ont changé"
+        f" depuis{what} ; relancez les tâches à partir de detect_missing, puis approuvez le plan de nouveau."
     )
 
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.apogee.tables import lot, run_lot
+from transition.calendars.entries import standing as standing_entries
+from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign, now
 from transition.enrolment import people
 from transition.enrolment.tables import arrival
@@ -83,16 +85,19 @@ def load_lines(campaign: Campaign) -> Lines:
 
 
 def fingerprint(campaign: Campaign) -> str:
-    """SHA-256 of all that the plan follows from: rules, feed, decisions, people, counts, pads.
+    """SHA-256 of all that the plan follows from: rules, feed, engineers' entries, decisions, people, counts, pads.
 
     The counts of ``live`` rules are left out: Moodle itself adds such rows at every page view.
     """
     live = {rule.rule for rule in load_rules() if rule.live}
     digest = hashlib.sha256(rules_hash().encode())
     lots = sa.select(lot.c.annee, lot.c.lot_id, lot.c.sha256).join(run_lot, run_lot.c.lot_id == lot.c.lot_id)
+    entry = calendar_entry.c
     decision, standing, line, pad = tables.decision.c, tables.standing.c, tables.plan_line.c, tables.pad.c
     queries = [
         lots.where(run_lot.c.run == campaign.run).order_by(lot.c.annee),
+        sa.select(entry.id, entry.cible_type, entry.cle, entry.type, entry.debut, entry.fin)
+        .where(standing_entries(campaign)).order_by(entry.id),
         sa.select(decision.courseid, decision.code, decision.decision, decision.in_scope)
         .where(decision.run == campaign.run).order_by(decision.courseid),
         sa.select(standing.courseid, standing.userid, standing.standing)

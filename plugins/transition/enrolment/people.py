@@ -58,23 +58,21 @@ def planned_arrivals(campaign: Campaign) -> dict[int, int]:
 def check_caps(campaign: Campaign) -> None:
     """Raise :class:`TransitionError` when more students vanish than ``limits.unenrolled_share`` allows. Writes nothing.
 
-    The share is counted in people: of those who are students today in the spaces in scope, how many lose an enrolment
-    and have no active registration at all in the lot of year N. Whoever only changes spaces is not counted, so the
-    share is that of graduates and leavers, and a feed cut short makes it jump.
+    The share is counted in people: of those who are students today, how many have no active registration at all in the
+    lot of year N. Whoever only changes spaces is not counted, so the share is that of graduates and leavers, and a feed
+    cut short makes it jump.
     """
-    people = tables.standing
     with campaign.engine.connect() as connection:
         lot = _lot(connection, campaign)
+        students = _students(campaign).subquery()
         registered = sa.exists().where(
-            student_account.c.run == campaign.run, student_account.c.userid == people.c.userid,
+            student_account.c.run == campaign.run, student_account.c.userid == students.c.userid,
             inscription.c.lot_id == lot, inscription.c.code_etudiant == student_account.c.code_etudiant,
             inscription.c.statut == _ACTIVE,
         )  # fmt: skip
-        students = sa.select(sa.func.count(people.c.userid.distinct())).where(
-            people.c.run == campaign.run, people.c.standing.in_(("leaving", "staying"))
-        )
-        before = connection.execute(students).scalar_one()
-        gone = connection.execute(students.where(people.c.standing == "leaving", ~registered)).scalar_one()
+        number = sa.select(sa.func.count()).select_from(students)
+        before = connection.execute(number).scalar_one()
+        gone = connection.execute(number.where(~registered)).scalar_one()
     limit = campaign.platform.limits.unenrolled_share
     if gone > limit * before:
         raise TransitionError(
@@ -82,6 +80,33 @@ def check_caps(campaign: Campaign) -> None:
             f" sans aucune inscription active dans le lot {lot}, le plafond est de {limit:.0%} : vérifiez que le lot"
             f" est complet, ou relevez « unenrolled_share » dans le fichier de la plateforme {campaign.platform.name}."
         )
+
+
+def _students(campaign: Campaign) -> sa.Select[int]:
+    """Who is a student today in the spaces in scope (``userid``); for a limited run, on the whole platform.
+
+    All the students of the few spaces that a limited run concerns may have left, or none: their share says nothing. On
+    the whole platform: whoever holds a student's role in a space of the model, reset this year already or not.
+    """
+    people, decision, reset = tables.standing.c, tables.decision, tables.space_reset.c
+    if not campaign.courses:
+        counted = people.standing.in_(("leaving", "staying"))
+        return sa.select(people.userid).distinct().where(people.run == campaign.run, counted)
+    context, ra, role = (campaign.moodle[name] for name in ("context", "role_assignments", "role"))
+    done = sa.select(reset.courseid).where(reset.year == campaign.year)
+    modelled = sa.or_(decision.c.decision.in_(("reset", "archive", "defer")), decision.c.courseid.in_(done))
+    at_course = sa.and_(context.c.contextlevel == COURSE, context.c.instanceid == decision.c.courseid)
+    return (
+        sa.select(ra.c.userid)
+        .distinct()
+        .select_from(
+            decision.join(context, at_course)
+            .join(ra, ra.c.contextid == context.c.id)
+            .join(role, role.c.id == ra.c.roleid)
+        )
+        .where(decision.c.run == campaign.run, modelled, role.c.archetype == "student")
+        .prefix_with("STRAIGHT_JOIN")
+    )
 
 
 def enrolment_traces(campaign: Campaign, scope: Scope) -> list[Trace]:
