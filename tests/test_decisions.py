@@ -305,6 +305,26 @@ def test_the_cap_on_archived_spaces(campaign: Campaign, limit: float, passes: bo
     assert words(capped)["LI3INF02"] == "archive"
 
 
+def test_the_cap_counts_what_the_year_has_done_before(campaign: Campaign) -> None:
+    """The last spaces of a year, on their own date: one that is archived is still one of six."""
+    limits = campaign.platform.limits.model_copy(update={"archived_share": 0.17})
+    capped = replace(campaign, platform=campaign.platform.model_copy(update={"limits": limits}))
+    apogee_sync(capped)
+    detect_missing(capped)
+    late = replace(capped, run_id="late", courses=(LEFT_THE_MODEL,))
+    apogee_sync(late)
+    decision = tables.decision.c
+    done = sa.select(sa.literal(2026), decision.courseid, sa.literal(capped.run), sa.literal(now())).where(
+        decision.run == capped.run, decision.decision == "reset"
+    )
+    with campaign.engine.begin() as connection:
+        columns = ["year", "courseid", "run", "verified_at"]
+        connection.execute(sa.insert(tables.space_reset).from_select(columns, done))
+    detect_missing(late)
+    assert words(late)["L1MAT101"] == "exclude"
+    assert decisions(late)[LEFT_THE_MODEL][::2] == ("archive", True)
+
+
 def test_deciding_categories_by_id_and_missing(campaign: Campaign) -> None:
     def platform(**categories: str | int) -> Campaign:
         changed = campaign.platform.categories.model_copy(update=categories)

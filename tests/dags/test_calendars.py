@@ -77,7 +77,12 @@ def test_it_lets_the_annual_transition_go_first(dags: dict[str, Any], caplog: py
     from airflow.sdk.exceptions import AirflowSkipException
 
     asked: list[Any] = []
-    ti = SimpleNamespace(get_dr_count=lambda **kind: asked.append(kind) or 1)
+
+    def count(**runs: Any) -> int:
+        asked.append(runs)
+        return 1
+
+    ti = SimpleNamespace(get_dr_count=count)
     with caplog.at_level("INFO"), pytest.raises(AirflowSkipException):
         dags["deferred_resets_ecampus"].get_task("due").execute({"ti": ti})
     assert asked == [{"dag_id": "annual_transition_ecampus", "states": ["running"]}]
@@ -102,7 +107,13 @@ def test_the_form_reaches_the_library(
     asked: list[tuple[Campaign, Request]] = []
     monkeypatch.setattr("transition.calendars.form.change", lambda *given: asked.append(given))
     monkeypatch.setattr("transition.calendars.table.calendar_table", lambda _: "LE TABLEAU")
-    entry = {"cible_type": "etape", "cible": "SL3INF", "type": "decale", "fin": "2027-01-15", "motif": "Stage"}
+    entry: dict[str, Any] = {
+        "cible_type": "etape",
+        "cible": "SL3INF",
+        "type": "decale",
+        "fin": "2027-01-15",
+        "motif": "Stage",
+    }
     form = {"action": "add", "year": 2026, "demandeur": "Zoé Lambert", **entry}
     assert str(dags["calendar_exceptions_ecampus"].test(run_conf=form).state) == "success"
     [(campaign, request)] = asked

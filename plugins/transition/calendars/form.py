@@ -128,7 +128,7 @@ def _date_problems(campaign: Campaign, new: CalendarException) -> Iterator[str]:
     """Dates that the policy's words rule out: early is before 1 September, late is after; or that come too late."""
     september = date(campaign.year, 9, 1)
     if new.type == "exclu" and (new.begin or new.end):
-        yield f"colonne {'debut' if new.begin else 'fin'} : une exclusion vaut pour toute l'année, sans date"
+        yield f"colonne {'debut' if new.begin else 'fin'} : une exclusion vaut pour l'année entière, sans date"
     if new.type == "ouverture_precoce" and new.begin and new.begin >= september:
         yield f"colonne debut : « {new.begin} » n'est pas avant le 1er septembre {campaign.year}"
     if new.type == "fermeture_tardive" and new.end and new.end < september:
