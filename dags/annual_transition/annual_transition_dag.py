@@ -56,19 +56,13 @@ Rien n'est détruit : lignes déplacées dans `{name}_<année>`, sauvegarde et e
 espace revient par son code Apogée : voir le guide d'exploitation.
 """
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
-from airflow.sdk import DAG, Param, TaskGroup, chain
+from airflow.sdk import DAG, Param
 
-from transition.files import rules_folder
 from transition.platforms import platform_names
-from transition_airflow.approval import ExceedApproval, PlanApproval
+from transition_airflow.chain import transition_chain
 from transition_airflow.platform_dag import platform_file
-from transition_airflow.tasks import StageOperator, WatcherOperator
-
-# The enrolment stage moves the rows of this rule itself, together with the roles it writes.
-RULE_OF_ENROLMENT = "enrolment"
 
 # A course code (Moodle's `course.idnumber`, 100 characters): no blank, no quote, nothing that separates a list.
 CODE = r"^[A-Za-z0-9][A-Za-z0-9_./+:-]{0,99}$"
@@ -102,15 +96,9 @@ def form() -> dict[str, Param]:
     }
 
 
-def build(name: str, rules: list[str]) -> DAG:
+def build(name: str) -> DAG:
     """The chain of a platform."""
     file = platform_file(name, lambda platform: platform.dates.transition)
-
-    def stage(task_id: str, function: str, hours: float, **more: Any) -> StageOperator:
-        return StageOperator(
-            task_id=task_id, platform=name, function=function, execution_timeout=timedelta(hours=hours), **more
-        )
-
     with DAG(
         dag_id=f"annual_transition_{name}",
         description=f"{file.label} : passage à la nouvelle année universitaire",
@@ -122,46 +110,9 @@ def build(name: str, rules: list[str]) -> DAG:
         tags=["transition", name],
         doc_md=file.page(__doc__ or ""),
     ) as dag:
-        with TaskGroup("approval") as approval:
-            decide = PlanApproval(task_id="decide", platform=name)
-            exceed = ExceedApproval(task_id="exceed", platform=name)
-            # Moodle is closed from before the freeze (what is frozen is what moves) until all that follows is checked.
-            close = stage("maintenance_on", "transition.maintenance:close", 0.5).as_setup()
-            decide >> exceed >> close >> stage("freeze", "transition.freeze:freeze", 12)
-        with TaskGroup("purge") as purge:
-            contents = stage("file_contents", "transition.contents:file_contents", 12)
-            for rule in rules:
-                stage(rule, "transition.purge:purge", 12, arguments=(rule,)) >> contents
-        reopen = stage("maintenance_off", "transition.maintenance:reopen", 1).as_teardown(setups=close)
-        verify = stage("verify", "transition.verify:verify", 6)
-        chain(
-            stage("preflight", "transition.preflight:preflight", 0.5),
-            stage("july_backup", "transition.backup.stage:july_backup", 12),
-            stage("grade_exports", "transition.grades:grade_exports", 6),
-            stage("apogee_sync", "transition.apogee.stage:apogee_sync", 2),
-            stage("detect_missing", "transition.decisions:detect_missing", 1),
-            stage("plan", "transition.plan:plan", 4),
-            approval,
-            stage("ex_rename", "transition.ex_rename:ex_rename", 1),
-            purge,
-            stage("enrolment", "transition.enrolment.stage:enrolment", 6),
-            verify,
-            stage("report", "transition.report.stage:report", 1, trigger_rule="all_done", only_executing=True),
-        )
-        # Every failure before it reaches `verify` as « upstream failed »: one edge watches the whole chain.
-        watcher = WatcherOperator(task_id="watcher")
-        verify >> watcher
-        verify >> reopen >> watcher
+        transition_chain(name)
     return dag
 
 
-def purge_rules() -> list[str]:
-    """Names of the rules that the purge applies; an empty group would let the tasks after it start at once."""
-    names = sorted(path.stem for path in rules_folder().glob("*.yaml") if path.stem != RULE_OF_ENROLMENT)
-    if not names:
-        raise FileNotFoundError(f"no rule file in {rules_folder()}")
-    return names
-
-
 for platform_name in platform_names():
-    build(platform_name, purge_rules())
+    build(platform_name)

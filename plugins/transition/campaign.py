@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ class Campaign:
         stages that read no feed do without.
     :param etherpad: the server of the platform's pads; None: the platform declares none, they stay.
     :param courses: course codes to which the run is limited; empty: all.
+    :param day: the day that calendars are compared with; None: the present one, read each time.
     :param actor: who started the run. :param attempt: the try number of the task.
     """
 
@@ -46,6 +47,7 @@ class Campaign:
     server: sa.Engine
     feed: "Path | Source | None" = field(default=None, kw_only=True)
     etherpad: "Etherpad | None" = field(default=None, kw_only=True)
+    day: date | None = field(default=None, kw_only=True)
     dry_run: bool = True
     courses: tuple[str, ...] = ()
     actor: str = "airflow"
@@ -55,6 +57,11 @@ class Campaign:
     def state_schema(self) -> str:
         """The schema of the campaign's own tables."""
         return f"{self.platform.name}_transition"
+
+    @property
+    def today(self) -> date:
+        """The day, in the platform's time zone."""
+        return self.day or datetime.now(self.platform.zone).date()
 
     @property
     def archive_schema(self) -> str:

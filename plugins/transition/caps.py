@@ -20,6 +20,7 @@ from transition.enrolment.people import ACTIVE
 from transition.enrolment.tables import student_account
 from transition.errors import TransitionError
 from transition.platforms import Limits
+from transition.rules.compile import COURSE
 from transition.state import tables
 
 PLATFORM = ""  # in the place of a component's name: the whole platform
@@ -205,14 +206,13 @@ def _unenrolled(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
     """People who lose an enrolment and have no active registration at all in the lot of year N, of today's students.
 
     In the spaces in scope. Whoever only changes spaces is not counted, so the share is that of graduates and leavers,
-    and a feed cut short makes it jump.
+    and a feed cut short makes it jump. For a run limited to some codes, on the whole platform: all the students of a
+    few spaces may have left, or none; their share says nothing.
     """
+    if campaign.courses:
+        return [_unenrolled_anywhere(connection, campaign)]
     people = tables.standing
-    registered = sa.exists().where(
-        student_account.c.run == campaign.run, student_account.c.userid == people.c.userid,
-        inscription.c.lot_id == run_lots(campaign)[campaign.year],
-        inscription.c.code_etudiant == student_account.c.code_etudiant, inscription.c.statut == ACTIVE,
-    )  # fmt: skip
+    registered = _registered(campaign, people.c.userid)
     gone = sa.case((sa.and_(people.c.standing == "leaving", ~registered), people.c.userid))
     counts = [
         sa.func.count(gone.distinct()),
@@ -229,6 +229,41 @@ def _unenrolled(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
     )
     rows = [*connection.execute(everywhere), *connection.execute(by_component)]
     return [Figure("unenrolled", place, left, students, spaces) for place, left, students, spaces in rows]
+
+
+def _unenrolled_anywhere(connection: sa.Connection, campaign: Campaign) -> Figure:
+    """As :func:`_unenrolled`, of whoever holds a student's role in a space of the model, reset this year or not yet."""
+    decision, reset = tables.decision, tables.space_reset.c
+    context, ra, role = (campaign.moodle[name] for name in ("context", "role_assignments", "role"))
+    done = sa.select(reset.courseid).where(reset.year == campaign.year)
+    at_course = sa.and_(context.c.contextlevel == COURSE, context.c.instanceid == decision.c.courseid)
+    students = (
+        sa.select(ra.c.userid)
+        .distinct()
+        .select_from(
+            decision.join(context, at_course)
+            .join(ra, ra.c.contextid == context.c.id)
+            .join(role, role.c.id == ra.c.roleid)
+        )
+        .where(decision.c.run == campaign.run, role.c.archetype == "student")
+        .where(sa.or_(decision.c.decision.in_(_MODELLED), decision.c.courseid.in_(done)))
+        .prefix_with("STRAIGHT_JOIN")
+        .subquery()
+    )
+    gone = sa.case((~_registered(campaign, students.c.userid), 1), else_=0)
+    left, all_ = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(gone), 0), sa.func.count()).select_from(students)
+    ).one()
+    return Figure("unenrolled", PLATFORM, int(left), all_, len(campaign.courses))
+
+
+def _registered(campaign: Campaign, userid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """Whether a person has an active registration in the lot of year N."""
+    return sa.exists().where(
+        student_account.c.run == campaign.run, student_account.c.userid == userid,
+        inscription.c.lot_id == run_lots(campaign)[campaign.year],
+        inscription.c.code_etudiant == student_account.c.code_etudiant, inscription.c.statut == ACTIVE,
+    )  # fmt: skip
 
 
 def _moved(connection: sa.Connection, campaign: Campaign) -> list[Figure]:

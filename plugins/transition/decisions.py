@@ -19,6 +19,7 @@ from transition.apogee.calendar import (
 )
 from transition.apogee.codes import compare_key
 from transition.apogee.model import Model, load_model
+from transition.calendars.entries import load_entries
 from transition.campaign import Campaign
 from transition.errors import TransitionError, refuse_all
 from transition.spaces import SITE_COURSE
@@ -67,7 +68,7 @@ class Facts:
 
     :param exceptions: by the compare key of a code. :param spaces_by_key: how many spaces carry that code.
     :param ours: courses that this very campaign archives: an earlier run of it may have renamed them already.
-    :param done: courses whose transition to this year was carried out and verified, and when (UTC).
+    :param done: courses whose transition to this year or a later one was carried out and verified, when (UTC).
     """
 
     categories: DecidingCategories
@@ -88,7 +89,7 @@ def detect_missing(campaign: Campaign) -> None:
     with journal.stage(campaign, STAGE) as closing:
         spaces = read_spaces(campaign)
         _refuse_unknown_courses(campaign, spaces)
-        facts = _facts(campaign, spaces, load_model(campaign))
+        facts = read_facts(campaign, spaces, load_model(campaign))
         rows = [_row(campaign, space, *decide(space, facts)) for space in spaces]
         decision = tables.decision
         with campaign.engine.begin() as connection:
@@ -103,14 +104,15 @@ def detect_missing(campaign: Campaign) -> None:
 def still_excluded(campaign: Campaign) -> set[int]:
     """Courses that the run has in scope and that must not be touched any more, read again now.
 
-    Moved under a deciding category, renamed ``ex_`` by a person, excluded or deferred by the run's lot or a later one.
+    Moved under a deciding category, renamed ``ex_`` by a person, excluded or deferred by the run's lot or a later one,
+    or by an engineer's entry.
     """
     decision = tables.decision.c
     with campaign.engine.connect() as connection:
         rows = connection.execute(sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope))
         concerned = set(rows.scalars())
     spaces = read_spaces(campaign)
-    facts = _facts(campaign, spaces, load_model(campaign))
+    facts = read_facts(campaign, spaces, load_model(campaign))
     return {space.courseid for space in spaces if space.courseid in concerned and _protection(space, facts)}
 
 
@@ -177,7 +179,10 @@ def decide(space: Space, facts: Facts) -> tuple[str, str]:
     students; left.
     """
     if space.courseid in facts.done:
-        return "exclude", f"déjà fait et vérifié le {facts.done[space.courseid]:%d/%m/%Y} pour cette année"
+        return (
+            "exclude",
+            f"déjà fait et vérifié le {facts.done[space.courseid]:%d/%m/%Y} pour cette année ou une suivante",
+        )
     protection = _protection(space, facts)
     if protection:
         return protection
@@ -234,27 +239,35 @@ def _looks_archived(space: Space, facts: Facts) -> bool:
     return named or facts.categories.archives in space.path
 
 
-def _facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> Facts:
+def read_facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> Facts:
+    """What the decisions of the campaign depend on now.
+
+    Raises :class:`TransitionError` for a missing category, or an exception whose target is unknown.
+    """
     lots = [*model.lots.values(), *lots_since(campaign, model.lots[campaign.year])]
     steps = load_steps(campaign, lots)
-    exceptions = load_exceptions(campaign, lots_since(campaign, model.lots[campaign.year]))
+    exceptions = [*load_exceptions(campaign, lots_since(campaign, model.lots[campaign.year])), *load_entries(campaign)]
     by_key = Counter(space.key for space in spaces if space.key)
     refuse_unknown(exceptions, steps, model, by_key)
     return Facts(
         categories=deciding_categories(campaign),
         model=model,
-        today=datetime.now(campaign.platform.zone).date(),
+        today=campaign.today,
         exceptions=by_code(exceptions, steps, model),
         spaces_by_key=by_key,
         ours=_archived_by_this_campaign(campaign),
-        done=_done(campaign),
+        done=done_spaces(campaign),
     )
 
 
-def _done(campaign: Campaign) -> dict[int, datetime]:
-    """Courses that verify found in order in this year's campaign: what was done in them since is the new year's own."""
+def done_spaces(campaign: Campaign) -> dict[int, datetime]:
+    """Courses that verify found in order in this year's campaign: what was done in them since is the new year's own.
+
+    Or in a later year's: a calendar of their own may last longer than the year, and the next campaign come first.
+    """
     reset = tables.space_reset.c
-    query = sa.select(reset.courseid, reset.verified_at).where(reset.year == campaign.year)
+    query = sa.select(reset.courseid, sa.func.max(reset.verified_at)).where(reset.year >= campaign.year)
+    query = query.group_by(reset.courseid)
     with campaign.engine.connect() as connection:
         return dict(connection.execute(query).all())
 

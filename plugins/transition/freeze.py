@@ -72,8 +72,8 @@ def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
     caps.store(campaign, crossed)
     what = f" ({', '.join(changed[:8])}…)" if changed else ""
     raise TransitionError(
-        "Le plan approuvé est périmé : règles, décisions, inscriptions, pads, traces ou seuils ont changé"
-        f" depuis{what} ; relancez la tâche plan, puis approuvez-la de nouveau."
+        "Le plan approuvé est périmé : règles, calendriers, décisions, inscriptions, pads, traces ou seuils ont changé"
+        f" depuis{what} ; relancez les tâches à partir de detect_missing, puis approuvez le plan de nouveau."
     )
 
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from transition import caps, journal
 from transition.apogee.tables import lot, run_lot
+from transition.calendars.entries import standing as standing_entries
+from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign, now
 from transition.enrolment import people
 from transition.enrolment.tables import arrival
@@ -92,18 +94,22 @@ def load_lines(campaign: Campaign) -> Lines:
 
 
 def fingerprint(campaign: Campaign) -> str:
-    """SHA-256 of all that the plan follows from: rules, feed, decisions, people, counts, pads, caps that it crosses.
+    """SHA-256 of all that the plan follows from.
 
-    The counts of ``live`` rules are left out: Moodle itself adds such rows at every page view. For the same reason, of
-    a crossed cap its value counts, not by how much it is crossed.
+    Rules, feed, engineers' entries, decisions, people, counts, pads, the caps that it crosses. The counts of ``live``
+    rules are left out: Moodle itself adds such rows at every page view. For the same reason, of a crossed cap its value
+    counts, not by how much it is crossed.
     """
     live = {rule.rule for rule in load_rules() if rule.live}
     digest = hashlib.sha256(rules_hash().encode())
     lots = sa.select(lot.c.annee, lot.c.lot_id, lot.c.sha256).join(run_lot, run_lot.c.lot_id == lot.c.lot_id)
+    entry = calendar_entry.c
     decision, standing, line, pad = tables.decision.c, tables.standing.c, tables.plan_line.c, tables.pad.c
     crossed = tables.cap_crossed.c
     queries = [
         lots.where(run_lot.c.run == campaign.run).order_by(lot.c.annee),
+        sa.select(entry.id, entry.cible_type, entry.cle, entry.type, entry.debut, entry.fin)
+        .where(standing_entries(campaign)).order_by(entry.id),
         sa.select(decision.courseid, decision.code, decision.decision, decision.in_scope)
         .where(decision.run == campaign.run).order_by(decision.courseid),
         sa.select(standing.courseid, standing.userid, standing.standing)

@@ -24,16 +24,19 @@ class _Approval(ApprovalOperator):
 
     A rejection fails the task, hence the run: nothing was written, and a run that did nothing must not look done.
 
-    :param platform: name of the platform (its file's name).
+    :param platform: name of the platform (its file's name). :param what: whose plan, as the request says it.
+    :param chosen_by: as in :class:`~transition_airflow.tasks.StageOperator`.
     """
 
     question: str
     rejected: str
     exceeding: bool
 
-    def __init__(self, *, platform: str, **kwargs: Any) -> None:
-        super().__init__(subject=f"{self.question} ?", **{**RETRIES, **kwargs})
+    def __init__(self, *, platform: str, what: str, chosen_by: str = "", **kwargs: Any) -> None:
+        super().__init__(subject=f"{self.question} {what} ?", **{**RETRIES, **kwargs})
         self.platform = platform
+        self.what = what
+        self.chosen_by = chosen_by
 
     def execute(self, context: "Context") -> Any:
         """Skip in a dry run, pass if there is nothing to ask, else ask."""
@@ -42,10 +45,11 @@ class _Approval(ApprovalOperator):
         with readable_errors():
             if is_dry(context):
                 raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
-            given = campaign(self.platform, context)
+            given = campaign(self.platform, context, self.chosen_by)
             if self.passes(given, alone=in_one_process(context)):
                 return None
-            self.subject = f"{self.question} ({given.platform.label}, année {given.year}-{given.year + 1}) ?"
+            label = f"{given.platform.label}, année {given.year}-{given.year + 1}"
+            self.subject = f"{self.question} {self.what} ({label}) ?"
             self.body = plan_markdown(given)
         return super().execute(context)
 
@@ -65,7 +69,7 @@ class _Approval(ApprovalOperator):
                     " nouvelle exécution."
                 )
             answer = super().execute_complete(context, event)
-            given = campaign(self.platform, context)
+            given = campaign(self.platform, context, self.chosen_by)
             self.check_person(given, person)
             approve(given, by=person, exceeding=self.exceeding)
         return answer
@@ -82,7 +86,7 @@ class PlanApproval(_Approval):
       ``automatic`` passes at once; who approved is recorded all the same.
     """
 
-    question = "Approuver le plan de la transition annuelle"
+    question = "Approuver le plan de"
     rejected = "Plan refusé"
     exceeding = False
 
@@ -110,7 +114,7 @@ class ExceedApproval(_Approval):
     Never automatic. A plan that crosses none, or whose crossings were already approved, passes at once.
     """
 
-    question = "Approuver le dépassement des seuils de la plateforme"
+    question = "Approuver le dépassement des seuils par"
     rejected = "Dépassement des seuils refusé"
     exceeding = True
 

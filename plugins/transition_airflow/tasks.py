@@ -56,12 +56,15 @@ def readable_errors() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-def campaign(platform_name: str, context: "Context") -> "Campaign":
+def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Campaign":
     """The campaign that a task works for, from the form (``params``) of its run.
 
     A scheduled run has no form: it executes, for the year of its date, on all spaces, and waits at the approval. Any
     other run is what its form says. Raises :class:`~transition.errors.TransitionError` for a wrong platform file or
     connection.
+
+    :param chosen_by: the task whose result (:func:`chosen`) says the year and the spaces instead; without a result:
+        :class:`~transition.errors.TransitionError`, never all spaces.
     """
     from transition.campaign import Campaign
     from transition.platforms import load_platform
@@ -69,19 +72,57 @@ def campaign(platform_name: str, context: "Context") -> "Campaign":
 
     platform = load_platform(platform_name)
     run, params = context["dag_run"], context["params"]
-    scheduled = is_scheduled(context)
+    if chosen_by:
+        year, courses = chosen(context, chosen_by)
+    elif is_scheduled(context):
+        year, courses = _local(run.run_after, platform.timezone).year, ()
+    else:
+        year, courses = int(params["year"]), tuple(params["courses"] or ())
     return Campaign(
         platform=platform,
-        year=_local(run.run_after, platform.timezone).year if scheduled else int(params["year"]),
+        year=year,
         run_id=run.run_id,
         server=engine(platform.connections.moodle),
         feed=feed(platform.connections.apogee, platform.connections.teachers),
         etherpad=etherpad(platform.connections.etherpad),
         dry_run=is_dry(context),
-        courses=() if scheduled else tuple(params["courses"] or ()),
-        actor=getpass.getuser() if in_one_process(context) else run.triggering_user_name or "airflow",
+        courses=courses,
+        actor=_actor(context),
         attempt=context["ti"].try_number,
     )
+
+
+def bare_campaign(platform_name: str, context: "Context", year: int) -> "Campaign":
+    """A campaign that writes, without what only the transition needs: neither feed nor Etherpad."""
+    from transition.campaign import Campaign
+    from transition.platforms import load_platform
+    from transition_airflow.connections import engine
+
+    platform = load_platform(platform_name)
+    return Campaign(
+        platform=platform, year=year, run_id=context["dag_run"].run_id, server=engine(platform.connections.moodle),
+        dry_run=False, actor=_actor(context), attempt=context["ti"].try_number,
+    )  # fmt: skip
+
+
+def _actor(context: "Context") -> str:
+    """Who started the run."""
+    return getpass.getuser() if in_one_process(context) else context["dag_run"].triggering_user_name or "airflow"
+
+
+def chosen(context: "Context", task_id: str) -> tuple[int, tuple[str, ...]]:
+    """The year and the spaces that a task of the run chose: its result ``{"year": 2026, "courses": ["LI3INF01"]}``.
+
+    Raises :class:`~transition.errors.TransitionError` if it chose none: a campaign without spaces would be one of all.
+    """
+    found = context["ti"].xcom_pull(task_ids=task_id) or {}
+    courses = tuple(found.get("courses", ()))
+    if not courses:
+        raise TransitionError(
+            f"La tâche {task_id} de cette exécution n'a choisi aucun espace : relancez-la (« Clear »), avec"
+            " « Downstream »."
+        )
+    return int(found["year"]), courses
 
 
 def is_scheduled(context: "Context") -> bool:
@@ -112,7 +153,9 @@ class StageOperator(BaseOperator):
     :param platform: name of the platform (its file's name).
     :param function: ``module:function`` in the library.
     :param arguments: what the function takes besides the campaign.
-    :param only_executing: skip in a dry run (for a stage that runs whatever became of the stages before it).
+    :param chosen_by: the task that chose the run's year and spaces; '': the run's form says them.
+    :param only_executing: skip in a dry run, or where nothing was chosen (for a stage that runs whatever became of the
+        stages before it).
     """
 
     ui_color = "#e8f0fa"
@@ -123,6 +166,7 @@ class StageOperator(BaseOperator):
         platform: str,
         function: str,
         arguments: tuple[str, ...] = (),
+        chosen_by: str = "",
         only_executing: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -130,6 +174,7 @@ class StageOperator(BaseOperator):
         self.platform = platform
         self.function = function
         self.arguments = arguments
+        self.chosen_by = chosen_by
         self.only_executing = only_executing
 
     def execute(self, context: "Context") -> None:
@@ -137,7 +182,9 @@ class StageOperator(BaseOperator):
         with readable_errors():
             if self.only_executing and is_dry(context):
                 raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
-            stage_function(self.function)(campaign(self.platform, context), *self.arguments)
+            if self.only_executing and self.chosen_by and not context["ti"].xcom_pull(task_ids=self.chosen_by):
+                raise AirflowSkipException("Aucun espace à traiter.")
+            stage_function(self.function)(campaign(self.platform, context, self.chosen_by), *self.arguments)
 
 
 class WatcherOperator(BaseOperator):

@@ -97,7 +97,7 @@ def test_a_lot_whose_content_changed_is_refused(fed: Campaign) -> None:
 def test_a_load_that_was_killed_is_done_again_from_nothing(
     fed: Campaign, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = load._rows
+    whole = load.stored_rows
 
     def killed(lot_id: str, name: str, raw: Any) -> Any:
         if name == table:
@@ -106,7 +106,7 @@ def test_a_load_that_was_killed_is_done_again_from_nothing(
         yield from whole(lot_id, name, raw)
 
     with monkeypatch.context() as patch:
-        patch.setattr(load, "_rows", killed)
+        patch.setattr(load, "stored_rows", killed)
         patch.setattr(load, "_CHUNK", 1)
         with pytest.raises(KeyboardInterrupt):
             apogee_sync(fed)

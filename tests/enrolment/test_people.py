@@ -1,16 +1,19 @@
 """Who teaches, leaves, stays, arrives: on the real database, and the matrix of roles."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.enrolment.world import Registration, World
-from transition.campaign import Campaign
+from transition import caps
+from transition.campaign import Campaign, now
 from transition.enrolment.people import enrolment_traces, planned_arrivals, record_people
 from transition.enrolment.tables import arrival, unknown_student
 from transition.errors import TransitionError
 from transition.rules.compile import Scope
+from transition.state import tables
 
 SPACE, ARCHIVED = 2, 3  # LI3INF01, LI3INF02
 TEACHERS = {3, 4, 5, 32}  # three teachers, one of them by hand, and a non-editing one
@@ -150,6 +153,42 @@ def test_planned_arrivals_counts_those_not_enrolled_by_the_platform_method(world
         Registration("26000001", "LI3INF01", "e26000001"),
     ])  # fmt: skip
     assert planned_arrivals(campaign) == {SPACE: 2}
+
+
+def test_the_cap_of_a_run_of_few_spaces_is_that_of_the_platform(world: World) -> None:
+    """Everybody has left the one space that is due; students of the space that August reset are registered."""
+    world = world.with_platform(limits={"archived_share": 1, "unenrolled_share": 0.5, "free_space_gib": 0})
+    context, other = world.context(50, SPACE), 4
+    with world.engine.begin() as connection:
+        students = f"contextid = {context} AND roleid = (SELECT id FROM mdl_role WHERE shortname = 'student')"
+        connection.execute(sa.text(f"DELETE FROM mdl_role_assignments WHERE {students}"))
+        enrolled = f"enrolid IN (SELECT id FROM mdl_enrol WHERE courseid = {SPACE}) AND userid NOT IN (3, 4, 5, 32)"
+        connection.execute(sa.text(f"DELETE FROM mdl_user_enrolments WHERE {enrolled}"))
+    for name in ("diplome1", "diplome2"):
+        user = world.add_user(name)
+        world.enrol(SPACE, user, "database")
+        world.assign("student", context, user)
+    there = [Registration(f"223000{n:02}", "L1MAT101", f"223000{n:02}") for n in range(1, 31)]
+
+    def crossed(run_id: str, people: list[Registration], **fields: Any) -> list[tuple[str, int, int]]:
+        campaign = world.campaign(run_id, **fields)
+        world.decide(campaign, {SPACE: "reset", other: "exclude"})
+        with campaign.engine.begin() as connection:
+            done = {"year": 2026, "courseid": other, "run": campaign.run, "verified_at": now()}
+            connection.execute(sa.insert(tables.space_reset).prefix_with("IGNORE").values(done))
+        world.feed(campaign, [*people, Registration("n1", "LI3INF01")])
+        record_people(campaign)
+        caps.record(campaign)
+        return [
+            (crossing.cap, crossing.count, crossing.base)
+            for crossing in caps.load(campaign)
+            if crossing.kind == "unenrolled" and not crossing.component
+        ]
+
+    assert crossed("due", there, courses=("LI3INF01",)) == []
+    assert crossed("all", there) == [("unenrolled_share", 2, 2)]
+    [(cap, gone, students_)] = crossed("cut", [], courses=("LI3INF01",))
+    assert (cap, gone) == ("unenrolled_share", students_), "a feed cut short is seen, though few spaces are due"
 
 
 def test_without_a_lot_of_the_year_nothing_is_recorded(world: World) -> None:

@@ -1,9 +1,13 @@
-"""Calendar exceptions: which codes are excluded, or reset on their own date (table ``exception_calendrier``)."""
+"""Calendar exceptions: which codes are excluded, or reset on their own date.
+
+They come with the feed (table ``exception_calendrier``) and from the table that pedagogical engineers fill
+(:mod:`transition.calendars`).
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -13,18 +17,25 @@ from transition.apogee.model import Model
 from transition.campaign import Campaign
 from transition.errors import refuse_all
 
-_NAMES = {
+TYPES = {
     "ouverture_precoce": "ouverture précoce",
     "fermeture_tardive": "fermeture tardive",
     "decale": "calendrier décalé",
     "exclu": "exclusion demandée",
 }
-_TARGETS = {"element": "élément", "etape": "étape", "cours": "espace"}
+TARGETS = {"element": "élément", "etape": "étape", "cours": "espace"}
+# An early opening is due that long before: room for a person to approve, and for a night that fails.
+EARLY = timedelta(days=7)
+
+Moment = Literal["excluded", "deferred", "waiting", "due", "opened"]
 
 
 @dataclass(frozen=True)
 class CalendarException:
-    """One row of the table; ``target`` is the compare key of ``cible``."""
+    """One exception; ``target`` is the compare key of ``cible``.
+
+    :param line: its line in the feed or, if it was ``entered`` by an engineer, the number of its entry.
+    """
 
     line: int
     target_type: str
@@ -32,26 +43,48 @@ class CalendarException:
     type: str
     begin: date | None
     end: date | None
+    entered: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it can be corrected, in French."""
+        return f"saisie n° {self.line}" if self.entered else f"ligne {self.line} des exceptions"
+
+    def moment(self, today: date) -> Moment:
+        """Where the space stands in its own calendar on that day.
+
+        - ``excluded``: never reset.
+        - ``deferred``: a late closing or a shifted calendar before its end, the first day on which it may be reset.
+        - ``waiting``: an early opening that is still far; the transition may come first.
+        - ``due``: its own date has come, or an early opening comes within :data:`EARLY`.
+        - ``opened``: an early opening has passed.
+        """
+        if self.type == "exclu":
+            return "excluded"
+        if self.type == "ouverture_precoce":
+            if self.begin is None or today < self.begin - EARLY:
+                return "waiting"
+            return "due" if today < self.begin else "opened"
+        return "due" if self.end is None or today >= self.end else "deferred"
 
     def verdict(self, today: date) -> tuple[str, str] | None:
         """The decision that the exception imposes on that day, with its reason in French; None if it imposes none.
 
         A late closing or a shifted calendar blocks the reset until its end. An early opening asks for nothing before
-        it: the transition then comes in time. Once open, students of the new year may be at work: a person must look.
+        it. Once open, students of the new year may be at work: a person must look.
         """
-        origin = f"{_NAMES[self.type]}, {_TARGETS[self.target_type]} {self.target}, ligne {self.line} des exceptions"
-        if self.type == "exclu":
-            return "exclude", origin
-        if self.type == "ouverture_precoce":
-            if self.begin is None or today < self.begin:
-                return None
-            return (
-                "hold",
-                f"déjà ouvert depuis le {self.begin:%d/%m/%Y} ({origin}) : à vérifier et réinitialiser à la main",
-            )
-        if self.end is None or today >= self.end:
-            return None
-        return "defer", f"à réinitialiser à partir du {self.end:%d/%m/%Y} ({origin})"
+        origin = f"{TYPES[self.type]}, {TARGETS[self.target_type]} {self.target}, {self.place}"
+        match self.moment(today):
+            case "excluded":
+                return "exclude", origin
+            case "deferred":
+                return "defer", f"à réinitialiser à partir du {self.end:%d/%m/%Y} ({origin})"
+            case "opened":
+                return (
+                    "hold",
+                    f"déjà ouvert depuis le {self.begin:%d/%m/%Y} ({origin}) : à vérifier et réinitialiser à la main",
+                )
+        return None
 
 
 def load_exceptions(campaign: Campaign, lots: Iterable[str]) -> list[CalendarException]:
@@ -112,16 +145,28 @@ def by_code(
     return concerned
 
 
+def unknown(
+    exceptions: Iterable[CalendarException], steps: Mapping[str, Any], model: Model, platform_codes: Collection[str]
+) -> list[CalendarException]:
+    """Exceptions whose target nobody knows: neither the model nor, for an element or a space, the platform."""
+    known = {*model.taught, *model.hosts, *model.states, *(model.last or ()), *platform_codes}
+    return [
+        exception
+        for exception in exceptions
+        if exception.target not in (steps if exception.target_type == "etape" else known)
+    ]
+
+
 def refuse_unknown(
     exceptions: Iterable[CalendarException], steps: Mapping[str, Any], model: Model, platform_codes: Collection[str]
 ) -> None:
     """Raise :class:`TransitionError` for exceptions whose target nobody knows: they would protect nothing."""
-    known = {*model.taught, *model.hosts, *model.states, *(model.last or ()), *platform_codes}
     refuse_all(
-        "Exceptions de calendrier dont la cible est inconnue, donc sans effet ; corrigez exception_calendrier.csv :",
+        "Exceptions de calendrier dont la cible est inconnue, donc sans effet ; corrigez exception_calendrier.csv, ou"
+        " retirez la saisie (DAG calendar_exceptions) :",
         [
-            f"ligne {exception.line}, colonne cible : {_TARGETS[exception.target_type]} « {exception.target} » inconnu"
-            for exception in exceptions
-            if exception.target not in (steps if exception.target_type == "etape" else known)
+            f"{f'saisie n° {found.line}' if found.entered else f'ligne {found.line}'}, colonne cible :"
+            f" {TARGETS[found.target_type]} « {found.target} » inconnu"
+            for found in unknown(exceptions, steps, model, platform_codes)
         ],
     )

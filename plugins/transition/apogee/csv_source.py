@@ -142,6 +142,13 @@ class _ManifestRow(BaseModel):
         super().__init__(**row)
 
 
+def pasted_table(where: str, text: str, canonical: Canonical) -> RawTable:
+    """A table pasted into a form: its header line, then its rows; raises :class:`UnreadableError`."""
+    text = "\n".join(text.splitlines()).strip("\n") + "\n"
+    header, rest = _parts(where, text)
+    return _parsed(where, header, rest, hashlib.sha256(text.encode()).hexdigest(), canonical)
+
+
 def _where(path: Path | UPath) -> str:
     return f"{path.parent.name}/{path.name}"
 
@@ -160,6 +167,11 @@ def _decoded(path: Path | UPath) -> tuple[list[str], str, str]:
         raise UnreadableError(
             f"{where}, ligne {line} : ce n'est pas de l'UTF-8 ; enregistrez le fichier en UTF-8."
         ) from None
+    return *_parts(where, text), hashlib.sha256(data).hexdigest()
+
+
+def _parts(where: str, text: str) -> tuple[list[str], str]:
+    """Column names, and the text below their line."""
     garbled = _GARBLED.search(text)
     if garbled:
         line = text.count("\n", 0, garbled.start()) + 1
@@ -168,12 +180,16 @@ def _decoded(path: Path | UPath) -> tuple[list[str], str, str]:
         )
     first, _, rest = text.partition("\n")
     header = next(csv.reader([first.rstrip("\r")], delimiter=_SEPARATOR), [])
-    return [name.strip() for name in header], rest, hashlib.sha256(data).hexdigest()
+    return [name.strip() for name in header], rest
 
 
 def _read_table(folder: Path | UPath, canonical: Canonical) -> RawTable:
     where = _where(folder / f"{canonical.name}.csv")
     header, text, digest = _decoded(folder / f"{canonical.name}.csv")
+    return _parsed(where, header, text, digest, canonical)
+
+
+def _parsed(where: str, header: list[str], text: str, digest: str, canonical: Canonical) -> RawTable:
     _check_header(where, header, canonical)
     lines = _record_lines(where, text, len(header))
     if not lines:

@@ -30,6 +30,12 @@ def loaded_lot(campaign: Campaign, year: int) -> sa.Row[Any, Any] | None:
         return connection.execute(newest).first()
 
 
+def loaded_lots(campaign: Campaign) -> dict[int, str]:
+    """The newest loaded lot of the campaign's year and of the year before, as far as there are any; by year."""
+    found = {year: loaded_lot(campaign, year) for year in (campaign.year, campaign.year - 1)}
+    return {year: lot.lot_id for year, lot in found.items() if lot}
+
+
 def already_loaded(campaign: Campaign, manifest: Manifest) -> bool:
     """Whether that very lot is loaded whole; raises :class:`TransitionError` if its name has another content."""
     with campaign.engine.connect() as connection:
@@ -64,7 +70,7 @@ def load(campaign: Campaign, feed: Feed) -> dict[str, int]:
         )  # fmt: skip
     loaded = {}
     for name, raw in feed.tables.items():
-        rows = _rows(manifest.lot_id, name, raw)
+        rows = stored_rows(manifest.lot_id, name, raw)
         while chunk := list(islice(rows, _CHUNK)):
             with campaign.engine.begin() as connection:
                 connection.execute(sa.insert(CANONICAL[name].table), chunk)
@@ -92,7 +98,7 @@ def _forget(campaign: Campaign, lot_id: str) -> None:
             connection.execute(sa.delete(table).where(table.c.lot_id == lot_id))
 
 
-def _rows(lot_id: str, name: str, raw: RawTable) -> Iterator[dict[str, Any]]:
+def stored_rows(lot_id: str, name: str, raw: RawTable) -> Iterator[dict[str, Any]]:
     """The rows of a checked table as they are stored."""
     canonical = CANONICAL[name]
     columns: dict[str, list[Any]] = {"lot_id": [lot_id] * len(raw.frame)}

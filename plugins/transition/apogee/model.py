@@ -53,7 +53,11 @@ def run_lots(campaign: Campaign) -> dict[int, str]:
 
 def load_model(campaign: Campaign) -> Model:
     """The model of the run's lots."""
-    lots = run_lots(campaign)
+    return read_model(campaign, run_lots(campaign))
+
+
+def read_model(campaign: Campaign, lots: Mapping[int, str]) -> Model:
+    """The model of those lots, by year; without a lot of the campaign's year, nothing is taught."""
     taught, hosts, last = set[str](), set[str](), set[str]()
     states, hosting = dict[str, str](), dict[str, set[str]]()
     element = tables.element.c
@@ -74,7 +78,7 @@ def load_model(campaign: Campaign) -> Model:
         active = (
             sa.select(registration.cle)
             .distinct()
-            .where(registration.lot_id == lots[campaign.year], registration.statut == "active")
+            .where(registration.lot_id == lots.get(campaign.year, ""), registration.statut == "active")
         )
         model = Model(
             campaign.year,

@@ -1,0 +1,1 @@
+"""Calendars of their own: the exceptions that pedagogical engineers enter, and the spaces whose date has come."""

@@ -1,0 +1,69 @@
+"""The chain of the transition as a graph, for every DAG that carries it out."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import TaskGroup, chain
+
+from transition.files import rules_folder
+from transition_airflow.approval import ExceedApproval, PlanApproval
+from transition_airflow.tasks import StageOperator, WatcherOperator
+
+# The enrolment stage moves the rows of this rule itself, together with the roles it writes.
+RULE_OF_ENROLMENT = "enrolment"
+
+
+def transition_chain(platform: str, *, subject: str = "la transition annuelle", chosen_by: str = "") -> StageOperator:
+    """Build the chain in the DAG of the ``with`` around it; returns its first task.
+
+    :param platform: name of the platform (its file's name).
+    :param subject: what a person approves, after « Approuver le plan de… ».
+    :param chosen_by: the task before the chain that chose the run's year and spaces; '': the run's form says them.
+    """
+
+    def stage(task_id: str, function: str, hours: float, **more: Any) -> StageOperator:
+        return StageOperator(
+            task_id=task_id, platform=platform, function=function, chosen_by=chosen_by,
+            execution_timeout=timedelta(hours=hours), **more,
+        )  # fmt: skip
+
+    with TaskGroup("approval") as approval:
+        decide = PlanApproval(task_id="decide", platform=platform, what=subject, chosen_by=chosen_by)
+        exceed = ExceedApproval(task_id="exceed", platform=platform, what=subject, chosen_by=chosen_by)
+        # Moodle is closed from before the freeze (what is frozen is what moves) until all that follows is checked.
+        close = stage("maintenance_on", "transition.maintenance:close", 0.5).as_setup()
+        decide >> exceed >> close >> stage("freeze", "transition.freeze:freeze", 12)
+    with TaskGroup("purge") as purge:
+        contents = stage("file_contents", "transition.contents:file_contents", 12)
+        for rule in purge_rules():
+            stage(rule, "transition.purge:purge", 12, arguments=(rule,)) >> contents
+    reopen = stage("maintenance_off", "transition.maintenance:reopen", 1).as_teardown(setups=close)
+    verify = stage("verify", "transition.verify:verify", 6)
+    first = stage("preflight", "transition.preflight:preflight", 0.5)
+    chain(
+        first,
+        stage("july_backup", "transition.backup.stage:july_backup", 12),
+        stage("grade_exports", "transition.grades:grade_exports", 6),
+        stage("apogee_sync", "transition.apogee.stage:apogee_sync", 2),
+        stage("detect_missing", "transition.decisions:detect_missing", 1),
+        stage("plan", "transition.plan:plan", 4),
+        approval,
+        stage("ex_rename", "transition.ex_rename:ex_rename", 1),
+        purge,
+        stage("enrolment", "transition.enrolment.stage:enrolment", 6),
+        verify,
+        stage("report", "transition.report.stage:report", 1, trigger_rule="all_done", only_executing=True),
+    )
+    # Every failure before it reaches `verify` as « upstream failed »: one edge watches the whole chain.
+    watcher = WatcherOperator(task_id="watcher")
+    verify >> watcher
+    verify >> reopen >> watcher
+    return first
+
+
+def purge_rules() -> list[str]:
+    """Names of the rules that the purge applies; an empty group would let the tasks after it start at once."""
+    names = sorted(path.stem for path in rules_folder().glob("*.yaml") if path.stem != RULE_OF_ENROLMENT)
+    if not names:
+        raise FileNotFoundError(f"no rule file in {rules_folder()}")
+    return names
