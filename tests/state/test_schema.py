@@ -5,6 +5,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 import transition.apogee.tables
+import transition.course_copy.tables
 import transition.enrolment.tables
 import transition.restore.tables  # noqa: F401  (these modules declare their tables)
 from demo.server import PrivateMariaDB
