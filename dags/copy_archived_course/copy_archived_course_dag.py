@@ -25,22 +25,22 @@ enseignant.
 
 ## Ce qu'il faut
 
-Dans le fichier de la plateforme, `moodle_command` et `exchange` : un dossier où Moodle et Airflow lisent et écrivent. Et un
-Moodle dont `restore_backup.php` connaît l'option `--courseid` ; sinon la copie refuse et nomme la version.
+Dans le fichier de la plateforme, `moodle_command` et `exchange` : un dossier où Moodle et Airflow lisent et écrivent.
+Et un Moodle dont `restore_backup.php` connaît l'option `--courseid` ; sinon la copie refuse et nomme la version.
 
 ## Contrôles
 
-Avant de restaurer : le fichier est celui de cet espace et de ce site, il a toutes ses activités et aucun compte. Après :
-les activités de l'espace d'arrivée sont toujours là, celles de la source s'y ajoutent, ses réglages n'ont pas changé,
-aucune inscription, aucun rôle, aucune note, aucun membre de groupe, aucun achèvement n'est apparu. Le fichier est
-supprimé dans tous les cas, et les réglages de Moodle changés le temps d'une commande sont remis.
+Avant de restaurer : le fichier est celui de cet espace et de ce site, il a toutes ses activités et aucun compte.
+Après : les activités de l'espace d'arrivée sont toujours là, celles de la source s'y ajoutent, ses réglages n'ont pas
+changé, aucune inscription, aucun rôle, aucune note, aucun membre de groupe, aucun achèvement n'est apparu. Le fichier
+est supprimé dans tous les cas, et les réglages de Moodle changés le temps d'une commande sont remis.
 
 ## Arrêter, reprendre
 
-Arrêtée avant la restauration, la copie se relance. Arrêtée **pendant**, elle a pu laisser une partie du contenu : elle ne
-recommence pas d'elle-même. Regardez l'espace d'arrivée, ôtez ce qui est incomplet, puis relancez avec `again`. Une copie
-déjà faite et vérifiée n'est pas refaite. Elle attend la fin d'une transition en cours : elle refuse et dit pourquoi ; une
-transition qui attend son approbation doit ensuite repartir de `preflight`.
+Arrêtée avant la restauration, la copie se relance. Arrêtée **pendant**, elle a pu laisser une partie du contenu : elle
+ne recommence pas d'elle-même. Regardez l'espace d'arrivée, ôtez ce qui est incomplet, puis relancez avec `again`. Une
+copie déjà faite et vérifiée n'est pas refaite. Elle attend la fin d'une transition en cours : elle refuse et dit
+pourquoi ; une transition qui attend son approbation doit ensuite repartir de `preflight`.
 """
 
 from datetime import timedelta

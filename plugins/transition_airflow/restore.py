@@ -58,7 +58,7 @@ class DrillOperator(BaseOperator):
 
 
 class CopyOperator(BaseOperator):
-    """Copies an archived space's content as the form of the run asks: see :class:`transition.course_copy.stage.Request`.
+    """Copies an archived space's content as the form asks: see :class:`transition.course_copy.stage.Request`.
 
     The year is that of the run: a copy belongs to no transition, only its journal needs one.
     """

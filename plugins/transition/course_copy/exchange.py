@@ -26,8 +26,6 @@ def backup_file(
     lacks an activity.
     """
     courseid = pair.source.courseid
-    for left in _files(folder, courseid, "-nu"):  # of a killed copy: nothing else backs up without users
-        left.unlink()
     known = set(_files(folder, courseid))
     try:
         with held(campaign, command, WITHOUT_USERS):
@@ -39,12 +37,18 @@ def backup_file(
                 f" ({_last_line(said)}) : vérifiez que son serveur web peut y écrire, puis relancez."
             )
         # A short name may hold what the command line refuses.
-        path = made.pop().rename(folder / f"copie-moodle2-course-{courseid}-nu.mbz")
+        path = made.pop().rename(folder / f"copie-moodle2-course-{courseid}-{pair.target.courseid}-nu.mbz")
         _check(campaign, path, pair, activities)
         yield path
     finally:
         for file in set(_files(folder, courseid)) - known:
             file.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, pair: Pair) -> None:
+    """Remove what a killed copy left in the folder: nothing else backs a space up without users."""
+    for left in _files(folder, pair.source.courseid, "-nu"):
+        left.unlink(missing_ok=True)
 
 
 def _files(folder: Path, courseid: int, end: str = "") -> list[Path]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from transition import journal, preflight
 from transition.campaign import Campaign, now
-from transition.course_copy.exchange import backup_file
+from transition.course_copy.exchange import backup_file, sweep
 from transition.course_copy.settings import held, put_back
 from transition.course_copy.spaces import (
     Activity,
@@ -88,6 +88,7 @@ def copy_archived_course(campaign: Campaign, request: Request) -> str:
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
         put_back(campaign, command)  # what a killed copy left
         pair = find_pair(campaign, request.source, request.target)
+        sweep(folder, pair)
         with campaign.engine.connect() as connection:
             state = content_state(connection, campaign, pair.source.courseid)
             activities = read_activities(connection, campaign, pair.source.courseid)
