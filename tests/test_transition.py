@@ -191,6 +191,10 @@ def test_the_report_is_written(outcome: Outcome) -> None:
     assert (facts["approved_by"], facts["exceeded_by"]) == ("Ada Administratrice", "Bruno Directeur")
     assert {space["code"]: space["decision"] for space in facts["spaces"]}["LI3INF02"] == "à archiver (ex_)"
     page = reports[-1].with_suffix(".html").read_text(encoding="utf-8")
+    assert {line["code"] for line in facts["successions"]} == {"LI3INF02"}
+    assert "Successions possibles, à confirmer" in page and facts["successions_file"] in page
+    table = (reports[-1].parent / facts["successions_file"]).read_text(encoding="utf-8-sig").splitlines()
+    assert len(table) == 1 + len(facts["successions"])
     students = [row for row in outcome.before["user"].values() if row["username"].startswith("223")]
     assert not any(row["username"] in page or row["lastname"] in page for row in students)
 

@@ -186,7 +186,7 @@ def decide(space: Space, facts: Facts) -> tuple[str, str]:
     protection = _protection(space, facts)
     if protection:
         return protection
-    if space.courseid in facts.ours and _looks_archived(space, facts):
+    if space.courseid in facts.ours and looks_archived(space, facts.categories):
         return "archive", "archivé par une exécution précédente de cette campagne"
     if not space.key:
         return (
@@ -223,7 +223,7 @@ def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
     """The decision that forbids to touch a space, whatever the model says."""
     if facts.categories.complementary in space.path:
         return "exclude", f"dans la catégorie « {space.category} » (espaces complémentaires)"
-    if space.courseid not in facts.ours and _looks_archived(space, facts):
+    if space.courseid not in facts.ours and looks_archived(space, facts.categories):
         if facts.categories.archives in space.path:
             return "exclude", f"déjà archivé : dans la catégorie « {space.category} »"
         return "exclude", f"déjà archivé : son nom commence par « {ARCHIVED_PREFIX} »"
@@ -234,9 +234,10 @@ def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
     return min(imposed, key=lambda verdict: _STRONGEST_FIRST.index(verdict[0]))
 
 
-def _looks_archived(space: Space, facts: Facts) -> bool:
+def looks_archived(space: Space, categories: DecidingCategories) -> bool:
+    """Whether a space is named ``ex_`` or lies in or below « Archives »."""
     named = space.fullname.startswith(ARCHIVED_PREFIX) or space.shortname.startswith(ARCHIVED_PREFIX)
-    return named or facts.categories.archives in space.path
+    return named or categories.archives in space.path
 
 
 def read_facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> Facts:

@@ -26,7 +26,7 @@ from transition.swap import settle_swaps
 
 _OLDEST_MOODLE, _NEWEST_MOODLE = 2022112800, 2025100700  # 4.1, before 5.2
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES")
-_WRITERS = ("ex_rename", "enrolment", "freeze", "restore", "file_contents")
+_WRITERS = ("ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course")
 
 
 def preflight(campaign: Campaign) -> None:

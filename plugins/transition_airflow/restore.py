@@ -1,4 +1,4 @@
-"""How Airflow restores a space, and how it practises."""
+"""How Airflow restores a space, how it practises, and how it copies an archived one."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -52,3 +52,24 @@ class DrillOperator(BaseOperator):
             if not asked:
                 given = bare_campaign(self.platform, context, latest_year(given))
             restore_drill(given, number=int(form["number"]), seed=int(form["seed"] or day))
+
+
+class CopyOperator(BaseOperator):
+    """Copies an archived space's content as the form asks: see :class:`transition.course_copy.stage.Request`.
+
+    The year is that of the run: a copy belongs to no transition, only its journal needs one.
+    """
+
+    ui_color = "#e8f5e9"
+
+    def __init__(self, *, platform: str, **kwargs: Any) -> None:
+        super().__init__(**{**RETRIES, **kwargs})
+        self.platform = platform
+
+    def execute(self, context: "Context") -> None:
+        """Copy."""
+        from transition.course_copy.stage import Request, copy_archived_course
+
+        with readable_errors():
+            given = bare_campaign(self.platform, context, context["dag_run"].run_after.year)
+            copy_archived_course(given, Request(**dict(context["params"])))

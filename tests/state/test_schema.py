@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 import transition.apogee.tables
 import transition.calendars.tables
+import transition.course_copy.tables
 import transition.enrolment.tables
 import transition.restore.tables  # noqa: F401  (these modules declare their tables)
 from demo.server import PrivateMariaDB

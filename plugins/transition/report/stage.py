@@ -19,6 +19,7 @@ from transition.report.plan_table import crossed_lines, summarise
 from transition.report.teachers import workbook
 from transition.rules.model import load_rules
 from transition.state import tables
+from transition.successions import as_csv, successions
 
 STAGES = {
     "preflight": "Contrôles préalables", "july_backup": "Sauvegarde de juillet", "grade_exports": "Export des notes",
@@ -55,7 +56,8 @@ class Moved:
 def report(campaign: Campaign) -> None:
     """Write ``<storage>/<platform>/<year>/reports/<run>.html`` and ``.json``: counts and course codes, no person.
 
-    Beside them, ``<run>-dates.xlsx``: what teachers have to check (:mod:`transition.report.teachers`).
+    Beside them, ``<run>-dates.xlsx``: what teachers have to check (:mod:`transition.report.teachers`), and
+    ``<run>-successions.csv``: what may succeed the archived spaces (:mod:`transition.successions`).
     """
     with journal.stage(campaign, "report") as closing:
         facts = gather(campaign)
@@ -65,6 +67,10 @@ def report(campaign: Campaign) -> None:
         dates, facts["dates"] = workbook(campaign)
         (folder / f"{stem}-dates.xlsx").write_bytes(dates)
         facts["dates_file"] = f"{stem}-dates.xlsx"
+        suggestions = successions(campaign)
+        (folder / f"{stem}-successions.csv").write_bytes(as_csv(suggestions))
+        facts["successions"] = [asdict(suggestion) for suggestion in suggestions]
+        facts["successions_file"] = f"{stem}-successions.csv"
         (folder / f"{stem}.json").write_text(
             json.dumps(facts, ensure_ascii=False, indent=1, default=str), encoding="utf-8"
         )

@@ -72,7 +72,7 @@ def restore(campaign: Campaign, request: Request) -> str:
     refuse_all(f"Restauration de {request.code} :", list(preflight.other_site(campaign)))
     schema.upgrade(campaign)
     # Before this lock is taken: another restore that holds it is one of those writers.
-    refuse_all(f"Restauration de {request.code} :", [*preflight.other_writers(campaign), *_under_way(campaign)])
+    refuse_all(f"Restauration de {request.code} :", [*preflight.other_writers(campaign), *under_way(campaign)])
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
         space = find_space(campaign, request.code)
         if not space.in_moodle and request.conflicts != "scratch":
@@ -86,7 +86,7 @@ def restore(campaign: Campaign, request: Request) -> str:
     return str(closing["detail"])
 
 
-def _under_way(campaign: Campaign) -> Iterator[str]:
+def under_way(campaign: Campaign) -> Iterator[str]:
     """A campaign between two of its writing tasks holds no lock: it has not put Moodle's maintenance mode back."""
     run, closed = tables.run, tables.maintenance
     query = sa.select(run.c.run_id).join(closed, closed.c.run == run.c.number).where(closed.c.reopened_at.is_(None))

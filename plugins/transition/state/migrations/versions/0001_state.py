@@ -347,6 +347,25 @@ def upgrade() -> None:
         sa.Column("withdrawn_at", MOMENT),
         sa.Index("calendar_entry_year", "year", "cle"),
     )
+    _create(
+        "course_copy",
+        sa.Column("source", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("target", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("source_state", sa.String(64), nullable=False),
+        sa.Column("activities", TEXT, nullable=False),
+        sa.Column("before", TEXT, nullable=False),
+        sa.Column("started_at", MOMENT, nullable=False),
+        sa.Column("restored_at", MOMENT),
+        sa.Column("verified_at", MOMENT),
+    )
+    _create(
+        "held_setting",
+        sa.Column("plugin", sa.String(100), primary_key=True),
+        sa.Column("name", sa.String(100), primary_key=True),
+        sa.Column("value", TEXT),
+        sa.Column("run", sa.Integer(), nullable=False),
+    )
 
 
 def _create(name: str, *items: sa.schema.SchemaItem) -> None:
