@@ -273,7 +273,7 @@ def test_a_plan_that_crosses_caps_moves_nothing_until_a_second_person_approves_t
 
     run_chain(campaign, ["freeze", "ex_rename"])
     assert plan.is_frozen(campaign)
-    assert journalled(campaign) == [f"Bruno : {own}", *CROSSED]
+    assert journalled(campaign) == [f"par Bruno, plan {own[:12]}", *CROSSED]
     with engine.connect() as connection:
         renamed = sa.text(f"SELECT shortname FROM mdl_course WHERE shortname LIKE '%{LEFT_THE_MODEL}'")
         assert connection.execute(renamed).scalar() == f"ex_{LEFT_THE_MODEL}"
