@@ -35,8 +35,9 @@ MATRIX = """
   verify         yes    yes      no     no       no
   report         yes    yes      no     no       no
 """
-LABELS = {"reset": "à réinitialiser", "archive": "à archiver (ex_)", "defer": "différés", "exclude": "exclus",
+LABELS = {"reset": "à réinitialiser", "archive": "à archiver (ex_)", "defer": "différé", "exclude": "exclu",
           "hold": "en attente d'une décision"}  # fmt: skip
+PLURALS = {"différé": "différés", "exclu": "exclus"}
 _TEACHERS = {int(one) for one in TEACHERS.strip("()").split(",")}
 
 
@@ -259,7 +260,8 @@ def test_the_summary_adds_up_and_counts_people_once(done: Done) -> None:
         for heading in ("Lignes prévues", "Lignes déplacées"):
             assert row[heading] == sum(space[heading] for space in own)
         for label in LABELS.values():
-            assert row[label[0].upper() + label[1:]] == sum(space["Décision"] == label for space in own)
+            heading = PLURALS.get(label, label)
+            assert row[heading[0].upper() + heading[1:]] == sum(space["Décision"] == label for space in own)
         assert row["Concernés"] == sum(space["État"] == "fait" for space in own)
         assert row["Exports de notes"] == len(own)
     for component in ("SCI", "Total"):
