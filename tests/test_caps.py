@@ -16,7 +16,7 @@ from tests.support.campaign import LEFT_THE_MODEL, add_newcomers, reference_feed
 from tests.support.dump import compare, dump
 from transition import caps, journal, plan
 from transition.campaign import Campaign, now
-from transition.caps import KINDS, PLATFORM, Crossing, Figure, component_of, crossings, refuse_same_person
+from transition.caps import KINDS, PLATFORM, Crossing, Figure, crossings, refuse_same_person
 from transition.enrolment.people import record_people
 from transition.errors import TransitionError
 from transition.platforms import Limits, load_platform, platform_names
@@ -95,15 +95,6 @@ def test_cap_and_cap_plus_one(kind: str, cap: str, component: str) -> None:
     assert found == [Crossing(kind, cap, component, 30, base, level[cap])]
     if component and share:
         assert crossings([Figure(kind, component, 30, base, FLOOR - 1)], named) == [], "very few spaces: numbers only"
-
-
-def test_the_component_of_a_space() -> None:
-    this, last = {"LI3INF01": "SCI"}, {"LI3INF01": "ANCIEN", "LI3INF02": "SCI", "VIDE": ""}
-    assert component_of("LI3INF01", "UFR des Lettres / L3", [this, last]) == "SCI", "year N before N-1"
-    assert component_of("LI3INF02", "UFR des Lettres / L3", [this, last]) == "SCI", "what left the model was in N-1"
-    assert component_of("VIDE", "UFR des Lettres / L3", [this, last]) == "UFR des Lettres"
-    assert component_of("", "UFR des Lettres", []) == "UFR des Lettres"
-    assert component_of("X", "", [this]) != PLATFORM
 
 
 @pytest.mark.parametrize("platform", platform_names())

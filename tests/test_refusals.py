@@ -1,21 +1,28 @@
 """What stops the campaign before its first write: one clear sentence, no traceback, nothing touched."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.support.campaign import reference_platform
+from tests.apogee.test_checks import edit, keep, latin1, repeat, sign, truncate
+from tests.conftest import drop_databases
+from tests.support.campaign import LEFT_THE_MODEL, MODELLED, reference_platform, run_chain
 from tests.support.dump import Rows, compare
+from tests.support.feed import element, registrations, write_year
 from tests.support.site import Site, make_folder, new_site
+from transition import caps
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.files import rules_folder
 from transition.platforms import Platform
 from transition.preflight import preflight
+from transition.spaces import record_contexts
+from transition.state import schema
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +131,170 @@ def test_an_account_without_rights_is_told_which_it_lacks(site: tuple[Site, dict
         preflight(reader)
     for missing in ("ecampus_transition", "ecampus_2026", "UPDATE", "DELETE", "INSERT"):
         assert missing in str(refusal.value)
+
+
+NAME = "lots"
+OTHERS = [f"AUTRE{number}" for number in range(1, 5)]  # elements without a space: 10 in all in 2025
+STUDENTS = [f"223000{number:02d}" for number in range(1, 26)]
+LIMITS = {"archived_share": 0.2, "unenrolled_share": 0.5, "free_space_gib": 0.1}
+
+
+def utf16(folder: Path) -> None:
+    path = folder / "2026" / "inscription.csv"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
+    sign(folder / "2026")
+
+
+def last_year_again(folder: Path) -> None:
+    """The extraction of year N-1 under the name of year N."""
+    for path in (folder / "2025").iterdir():
+        shutil.copy(path, folder / "2026" / path.name)
+
+
+def without(*codes: str) -> Callable[[Path], None]:
+    """Take elements out of the model, and the registrations in them."""
+
+    def apply(folder: Path) -> None:
+        for name in ("element", "inscription", "enseignant_affectation"):
+            path = folder / "2026" / f"{name}.csv"
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if not any(f";{code};" in line for code in codes)]
+            path.write_text("".join(kept), encoding="utf-8")
+        sign(folder / "2026")
+
+    return apply
+
+
+# What is wrong: how the feed is spoilt, the stage that refuses it, what its sentence must name. Every fault that a file
+# can have is in tests/apogee/test_checks.py; the last guards are the caps, for what no file shows.
+BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
+    "0 elements": (keep("element", 1), "apogee_sync", ("2026/element.csv", "aucune ligne")),
+    "0 registrations": (keep("inscription", 1), "apogee_sync", ("2026/inscription.csv", "aucune ligne")),
+    "0 students": (keep("etudiant", 1), "apogee_sync", ("2026/etudiant.csv", "aucune ligne")),
+    "1 stray row": (keep("element", 2), "apogee_sync", ("2026/element.csv", "1 lignes, contre 10", "2025")),
+    "40 % of the model": (keep("element", 5), "apogee_sync", ("2026/element.csv", "4 lignes, contre 10", "2025")),
+    "60 % of the model": (
+        without(*OTHERS[1:], "L1MAT101"), "freeze", ("espaces archivés", "2 sur 6", "20 %")
+    ),
+    "40 % of the registrations": (
+        keep("inscription", 11), "freeze", ("étudiants désinscrits", "50 %")
+    ),
+    "duplicated element": (
+        repeat("element", 3, "LETL2H03", "letl2h03"),
+        "apogee_sync",
+        ("2026/element.csv, ligne 11", "colonne code", "doublon de la ligne 3", "« letl2h03 »"),
+    ),
+    "duplicated registration": (
+        repeat("inscription", 3), "apogee_sync", ("2026/inscription.csv, ligne", "doublon de la ligne 3")
+    ),
+    "duplicated student": (
+        repeat("etudiant", 3), "apogee_sync", ("2026/etudiant.csv, ligne", "code_etudiant", "doublon de la ligne 3")
+    ),
+    "wrong year in the manifest": (
+        edit("lot", 2, ";2026;", ";2025;"), "apogee_sync", ("2026/lot.csv, ligne 2", "colonne annee", "« 2025 »")
+    ),
+    "wrong year in a row": (
+        edit("inscription", 4, "2026", "2025"),
+        "apogee_sync",
+        ("2026/inscription.csv, ligne 4", "colonne annee", "« 2025 », 2026 attendu"),
+    ),
+    "last year's folder": (last_year_again, "apogee_sync", ("2026/lot.csv, ligne 2", "colonne annee", "« 2025 »")),
+    "Latin-1": (latin1, "apogee_sync", ("2026/element.csv, ligne 2", "UTF-8")),
+    "UTF-16": (utf16, "apogee_sync", ("2026/inscription.csv, ligne 1", "UTF-8")),
+    "encoded twice": (
+        edit("element", 3, "É", "Ã\u0089"), "apogee_sync", ("2026/element.csv, ligne 3", "accents abîmés")
+    ),
+    "cut off on its way": (truncate, "apogee_sync", ("2026/inscription.csv : 29 lignes lues", "annoncées")),
+    "an unknown value": (
+        edit("inscription", 5, "active", "valide"),
+        "apogee_sync",
+        ("2026/inscription.csv, ligne 5", "colonne statut", "« valide »"),
+    ),
+    "an exception for nobody": (
+        edit("exception_calendrier", 2, "M1DRO201", "M1DR0201"),
+        "detect_missing",
+        ("exception_calendrier.csv", "ligne 2, colonne cible", "« M1DR0201 »"),
+    ),
+}  # fmt: skip
+
+
+def good_feed(folder: Path) -> None:
+    """One of six spaces leaves the model; every student of last year is registered again."""
+    kept = [code for code in (*sorted(MODELLED), *OTHERS) if code != LEFT_THE_MODEL]
+    exception = {"cible_type": "element", "cible": "M1DRO201", "type": "fermeture_tardive", "fin": "2026-08-31"}
+    write_year(folder, 2025, {"element": [element(code) for code in (*MODELLED, *OTHERS)]})
+    write_year(
+        folder, 2026,
+        {
+            "element": [element(code) for code in kept],
+            "enseignant_affectation": [{"code": code, "identifiant": "enseignant1"} for code in kept],
+            "exception_calendrier": [exception],
+            **registrations({"LI3INF01": STUDENTS, "L1MAT101": STUDENTS[:5]}),
+        },
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fed(site: tuple[Site, dict[str, Rows]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    """An executing campaign on the same database, in schemas of its own, with a good feed."""
+    folder = tmp_path_factory.mktemp("fed")
+    good_feed(folder / "feed")
+    platform = reference_platform(folder / "storage", name=NAME, limits=LIMITS)
+    campaign = Campaign(platform, 2026, "fed", site[0].engine, feed=folder / "feed", dry_run=False)
+    schema.upgrade(campaign)
+    yield campaign
+    drop_databases(site[0].server, {campaign.state_schema, campaign.archive_schema})
+
+
+@pytest.fixture(scope="module")
+def checksums(fed: Campaign) -> dict[str, int]:
+    return checksums_of(fed)
+
+
+def checksums_of(campaign: Campaign) -> dict[str, int]:
+    """The server's checksum of every table of Moodle."""
+    with campaign.server.connect() as connection:
+        names = list(connection.execute(sa.text("SHOW TABLES")).scalars())
+        return dict(connection.execute(sa.text(f"CHECKSUM TABLE {', '.join(names)}")).all())
+
+
+def run_with(campaign: Campaign, folder: Path, name: str, spoil: Callable[[Path], None]) -> Campaign:
+    """A run of its own on a spoilt copy of the feed, opened as preflight opens it."""
+    assert isinstance(campaign.feed, Path)
+    shutil.copytree(campaign.feed, folder / "feed")
+    edit("lot", 2, "apogee-2026", f"apogee-2026 {name}")(folder / "feed")
+    spoil(folder / "feed")
+    run = replace(campaign, run_id=name, feed=folder / "feed")
+    record_contexts(run)
+    run.take_fence()
+    return run
+
+
+def test_the_good_feed_passes_every_check(fed: Campaign, tmp_path: Path) -> None:
+    run = run_with(fed, tmp_path, "good", lambda _: None)
+    run_chain(run, ["apogee_sync", "detect_missing"])
+    run_chain(run, ["plan"])
+    assert caps.load(run) == []
+
+
+@pytest.mark.parametrize("name", BAD_FEEDS)
+def test_a_bad_feed_stops_the_run_before_its_first_write(
+    fed: Campaign, checksums: dict[str, int], tmp_path: Path, name: str
+) -> None:
+    spoil, refusing, named = BAD_FEEDS[name]
+    run = run_with(fed, tmp_path, name, spoil)
+    stages = ["apogee_sync", "detect_missing", "plan", "approval", "freeze"]
+    for stage in stages[: stages.index(refusing)]:
+        run_chain(run, [stage])
+    with pytest.raises(TransitionError) as refusal:
+        run_chain(run, [refusing])
+    sentence = str(refusal.value)
+    assert [word for word in named if word not in sentence] == []
+    assert not any(student in sentence for student in STUDENTS)
+    for later in ("freeze", "ex_rename", "purge", "enrolment", "verify"):
+        with pytest.raises(TransitionError):
+            run_chain(run, [later])
+    assert checksums_of(run) == checksums
+    with run.server.connect() as connection:
+        query = sa.text("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = :schema")
+        assert connection.execute(query, {"schema": run.archive_schema}).scalar() == 0

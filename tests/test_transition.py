@@ -183,7 +183,9 @@ def test_journal_and_plan_and_archive_say_the_same(outcome: Outcome) -> None:
 
 
 def test_the_report_is_written(outcome: Outcome) -> None:
-    reports = sorted((outcome.site.folder / "storage" / "ecampus" / YEAR / "reports").glob("*.json"))
+    folder = outcome.site.folder / "storage" / "ecampus" / YEAR / "reports"
+    assert len(list(folder.glob("differences-*.xlsx"))) == 2  # of the dry run, and of the one that followed
+    reports = sorted(folder.glob("*.json"))
     facts = json.loads(reports[-1].read_text(encoding="utf-8"))
     assert facts["success"] is True
     assert facts["moved"] == facts["rows"] == sum(len(ids) for ids in outcome.expected.values())

@@ -1,5 +1,6 @@
-"""The workbook of a grade export: what its cells hold, and what they never are."""
+"""The workbook of a grade export and the tables of reports: what their cells hold, and what they never are."""
 
+from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -83,3 +84,31 @@ def test_what_excel_refuses_is_cut_and_cleaned() -> None:
     assert len(said) == 32_767
     assert said.startswith("aéé")
     assert said.endswith("é […]")
+
+
+def test_a_table_has_headings_filters_numbers_dates_and_never_a_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "_SHEET_ROWS", 4)
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "a\x00b", "é" * 40_000, "http://x.y"]
+    moment = datetime(2026, 8, 16, 2, 0)
+    rows = [(text, number, moment, None) for number, text in enumerate(texts)]
+    columns = {"Nom": 20, "Nombre": 10, "Date": 18, "Vide": 5}
+    memory = BytesIO()
+    with workbook.new_book(memory) as book:
+        count = workbook.add_table(book, workbook.Table("Liste", columns, rows, ["=Titre"], ("Total", 21)))
+    found = openpyxl.load_workbook(memory)
+    assert (count, found.sheetnames) == (7, ["Liste", "Liste (2)"])
+    cells = []
+    for sheet in found:
+        assert (sheet["A1"].value, sheet["A1"].data_type, sheet.freeze_panes) == ("=Titre", "s", "A3")
+        assert [cell.value for cell in sheet[2]] == list(columns)
+        assert sheet.column_dimensions["A"].width == pytest.approx(20, abs=1)
+        cells += list(sheet.iter_rows(min_row=3))
+    assert found["Liste"].auto_filter.ref == "A2:D6"
+    *listed, total = cells
+    assert [row[0].value for row in listed[:4]] == texts[:4]
+    assert {row[0].data_type for row in listed} == {"s"}
+    assert all(cell.hyperlink is None for row in listed for cell in row)
+    assert [(row[1].value, row[2].value, row[3].value) for row in listed] == [(n, moment, None) for n in range(7)]
+    assert (listed[4][0].value, len(listed[5][0].value)) == ("ab", 32_767)
+    assert [cell.value for cell in total[:2]] == ["Total", 21]
+    assert found["Liste (2)"].auto_filter.ref == "A2:D5", "the total is not filtered"

@@ -6,16 +6,16 @@ shown with it, and keeps it from being frozen until somebody approves the crossi
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import sqlalchemy as sa
 
-from transition.apogee.codes import compare_key
 from transition.apogee.model import run_lots
-from transition.apogee.tables import element, inscription
+from transition.apogee.tables import inscription
 from transition.campaign import Campaign
+from transition.components import components
 from transition.enrolment.people import ACTIVE
 from transition.enrolment.tables import student_account
 from transition.errors import TransitionError
@@ -24,7 +24,6 @@ from transition.rules.compile import COURSE
 from transition.state import tables
 
 PLATFORM = ""  # in the place of a component's name: the whole platform
-_NOWHERE = "sans composante"
 _MODELLED = ("reset", "archive", "defer")
 space_component, cap_crossed = tables.space_component, tables.cap_crossed
 
@@ -106,16 +105,6 @@ def _order(crossing: Crossing) -> tuple[int, str, str]:
     return (list(KINDS).index(crossing.kind), crossing.component, crossing.cap)
 
 
-def component_of(key: str, category: str, models: Sequence[Mapping[str, str]]) -> str:
-    """The component of a space, by its code's compare key; pure.
-
-    :param category: names of its categories from the top, « A / B ». :param models: ``element.composante`` by compare
-        key, the newest year first. Without an element, the top category stands for the component.
-    """
-    named = next((model[key] for model in models if model.get(key)), "")
-    return named or category.split(" / ", maxsplit=1)[0] or _NOWHERE
-
-
 def record(campaign: Campaign) -> None:
     """Compare the run's plan with its caps and store those that it crosses; replaces those of before.
 
@@ -160,16 +149,10 @@ def last_verified_year(connection: sa.Connection, campaign: Campaign) -> int | N
 
 
 def _record_components(connection: sa.Connection, campaign: Campaign) -> None:
-    """Fill ``space_component`` for every decided course, from the models of the run's lots."""
-    decision = tables.decision.c
-    models: list[dict[str, str]] = []
-    for _, lot in sorted(run_lots(campaign).items(), reverse=True):
-        named = sa.select(element.c.cle, element.c.composante).where(element.c.lot_id == lot)
-        models.append(dict(connection.execute(named).all()))
-    spaces = sa.select(decision.courseid, decision.code, decision.category).where(decision.run == campaign.run)
+    """Fill ``space_component`` for every decided course."""
     rows = [
-        {"run": campaign.run, "courseid": id_, "component": component_of(compare_key(code), category, models)[:255]}
-        for id_, code, category in connection.execute(spaces)
+        {"run": campaign.run, "courseid": courseid, "component": component[:255]}
+        for courseid, component in components(campaign).items()
     ]
     connection.execute(sa.delete(space_component).where(space_component.c.run == campaign.run))
     if rows:

@@ -147,28 +147,28 @@ def deciding_categories(campaign: Campaign) -> DecidingCategories:
     return DecidingCategories(*found)
 
 
-def read_spaces(campaign: Campaign) -> list[Space]:
-    """Every course of the platform, the site page aside."""
-    course, category = campaign.moodle["course"].c, campaign.moodle["course_categories"].c
+def read_categories(campaign: Campaign) -> dict[int, tuple[str, tuple[int, ...]]]:
+    """Every category: its names from the top, « A / B », and their ids."""
+    category = campaign.moodle["course_categories"].c
+    names, paths = {}, {}
     with campaign.engine.connect() as connection:
-        names, paths = {}, {}
         for id_, name, path in connection.execute(sa.select(category.id, category.name, category.path)):
             names[id_], paths[id_] = name, tuple(int(part) for part in path.split("/") if part)
-        rows = connection.execute(
-            sa.select(course.id, course.idnumber, course.shortname, course.fullname, course.category)
-            .where(course.id != SITE_COURSE)
-            .order_by(course.id)
-        )
+    return {id_: (" / ".join(names.get(part, "?") for part in path), path) for id_, path in paths.items()}
+
+
+def read_spaces(campaign: Campaign) -> list[Space]:
+    """Every course of the platform, the site page aside."""
+    course, categories = campaign.moodle["course"].c, read_categories(campaign)
+    query = (
+        sa.select(course.id, course.idnumber, course.shortname, course.fullname, course.category)
+        .where(course.id != SITE_COURSE)
+        .order_by(course.id)
+    )
+    with campaign.engine.connect() as connection:
         return [
-            Space(
-                row.id,
-                row.idnumber,
-                row.shortname,
-                row.fullname,
-                " / ".join(names.get(part, "?") for part in paths.get(row.category, ())),
-                paths.get(row.category, ()),
-            )
-            for row in rows
+            Space(row.id, row.idnumber, row.shortname, row.fullname, *categories.get(row.category, ("", ())))
+            for row in connection.execute(query)
         ]
 
 

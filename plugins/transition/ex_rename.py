@@ -37,7 +37,7 @@ def ex_rename(campaign: Campaign) -> None:
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
         todo = _spaces(campaign)
         archives = deciding_categories(campaign).archives
-        target = _target(campaign, archives)
+        target = archive_category(campaign, archives)
         failures: dict[str, Exception] = {}
         for courseid, code in todo:
             try:
@@ -66,7 +66,7 @@ def _spaces(campaign: Campaign) -> list[tuple[int, str]]:
     return [(courseid, code) for courseid, code in found if courseid not in excluded]
 
 
-def _target(campaign: Campaign, archives: int) -> int:
+def archive_category(campaign: Campaign, archives: int) -> int:
     """Id of « Archives <last year> » below Archives when it exists, else of Archives itself."""
     category = campaign.moodle["course_categories"]
     name = f"Archives {_last_year(campaign)}"
@@ -123,8 +123,8 @@ def _is_below(connection: sa.Connection, campaign: Campaign, categoryid: int, ar
 def _new_names(connection: sa.Connection, campaign: Campaign, before: sa.Row[tuple[object, ...]]) -> _Names:
     """The names with their prefix, cut at the columns' length; a shortname already taken gets the year behind it."""
     room = _lengths(connection, campaign)
-    fullname = _prefixed(before.fullname)[: room["fullname"]]
-    shortname = _prefixed(before.shortname)
+    fullname = prefixed(before.fullname)[: room["fullname"]]
+    shortname = prefixed(before.shortname)
     year = _last_year(campaign)
     suffixes = ["", f" ({year})", *(f" ({year}, {n})" for n in range(2, 100))]
     course = campaign.moodle["course"]
@@ -138,7 +138,8 @@ def _new_names(connection: sa.Connection, campaign: Campaign, before: sa.Row[tup
     )
 
 
-def _prefixed(name: str) -> str:
+def prefixed(name: str) -> str:
+    """A space's name as an archived space bears it, uncut."""
     return name if name.startswith(ARCHIVED_PREFIX) else ARCHIVED_PREFIX + name
 
 

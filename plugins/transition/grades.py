@@ -105,6 +105,11 @@ def grade_exports(campaign: Campaign) -> None:
         )
 
 
+def exported(campaign: Campaign) -> dict[int, Export]:
+    """The year's exports, by course id, as their manifest tells them: the files themselves are not looked at."""
+    return _load(campaign).spaces
+
+
 def missing_exports(campaign: Campaign) -> dict[int, str]:
     """The spaces that the run concerns and that have grades but no intact export of them, each with the reason."""
     exports = _load(campaign)

@@ -21,6 +21,7 @@ from transition.files import rules_folder
 from transition.french import counted
 from transition.keys import count_rows
 from transition.leftovers import foreseen
+from transition.report import differences
 from transition.report.plan_table import crossed_lines, plan_table
 from transition.rules.compile import Scope
 from transition.rules.model import load_rules
@@ -40,7 +41,8 @@ Lines = dict[tuple[str, str, int], int]  # (rule, table, courseid): rows
 def plan(campaign: Campaign) -> None:
     """Count what every rule would move from every space, store it with its fingerprint, print it.
 
-    Changes nothing in Moodle. A run whose plan is frozen keeps it: it is only printed again.
+    Whoever approves it also gets ``differences-<run>.xlsx``: what the run would change, space by space; the report of
+    an executing run writes it anew. Changes nothing in Moodle. A run whose plan is frozen keeps it.
     """
     with journal.stage(campaign, "plan") as closing:
         if not is_frozen(campaign):
@@ -58,9 +60,11 @@ def plan(campaign: Campaign) -> None:
             store_fingerprint(campaign, fingerprint(campaign))
         closing["rows_moved"] = sum(load_lines(campaign).values())
         closing["detail"] = counted(closing["rows_moved"], "ligne à déplacer", "lignes à déplacer")
+        compared = differences.write(campaign)
     print(plan_table(campaign))
     if sentence := list_unknown(campaign):
         print(sentence)
+    print(f"Différences, par composante et par espace : {compared}")
 
 
 def count_lines(campaign: Campaign) -> Lines:

@@ -18,6 +18,11 @@ def folder(campaign: Campaign, kind: Kind) -> UPath:
     return UPath(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / kind
 
 
+def run_name(campaign: Campaign) -> str:
+    """The run's id, fit for the name of a file."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
+
+
 def make_private(path: UPath) -> None:
     """Create a folder and those above it that are missing, each for its owner only (0700)."""
     if not path.exists():

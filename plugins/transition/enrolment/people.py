@@ -55,6 +55,25 @@ def planned_arrivals(campaign: Campaign) -> dict[int, int]:
         return dict(connection.execute(new.group_by(arrival.c.courseid)).all())
 
 
+def registered_students(campaign: Campaign) -> dict[int, tuple[int, int]]:
+    """By course id, how many students year N registers in the space, and how many of them have an account."""
+    with campaign.engine.connect() as connection:
+        joined = _registrations(campaign, _lot(connection, campaign)).outerjoin(
+            student_account,
+            sa.and_(
+                student_account.c.run == route.c.run, student_account.c.code_etudiant == inscription.c.code_etudiant
+            ),
+        )
+        query = (
+            sa.select(
+                route.c.courseid, sa.func.count(inscription.c.code_etudiant.distinct()),
+                sa.func.count(student_account.c.code_etudiant.distinct()),
+            )
+            .select_from(joined).group_by(route.c.courseid).prefix_with("STRAIGHT_JOIN")
+        )  # fmt: skip
+        return {courseid: (registered, known) for courseid, registered, known in connection.execute(query)}
+
+
 def enrolment_traces(campaign: Campaign, scope: Scope) -> list[Trace]:
     """What enrolment removes beyond the rows of leaving people, which ``include/rules/enrolment.yaml`` names.
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from upath import UPath
 
-from transition import journal
+from transition import journal, storage
 from transition.campaign import Campaign, now
 from transition.decisions import DECISIONS
 from transition.etherpad import pads
 from transition.french import counted, moment, number
+from transition.report import differences
 from transition.report.plan_table import crossed_lines, summarise
 from transition.report.teachers import workbook
 from transition.rules.model import load_rules
@@ -56,14 +56,16 @@ class Moved:
 def report(campaign: Campaign) -> None:
     """Write ``<storage>/<platform>/<year>/reports/<run>.html`` and ``.json``: counts and course codes, no person.
 
-    Beside them, ``<run>-dates.xlsx``: what teachers have to check (:mod:`transition.report.teachers`), and
+    Beside them, ``<run>-dates.xlsx``: what teachers have to check (:mod:`transition.report.teachers`),
+    ``differences-<run>.xlsx``: before and after (:mod:`transition.report.differences`), and
     ``<run>-successions.csv``: what may succeed the archived spaces (:mod:`transition.successions`).
     """
     with journal.stage(campaign, "report") as closing:
         facts = gather(campaign)
-        folder = UPath(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / "reports"
+        folder, stem = storage.folder(campaign, "reports"), storage.run_name(campaign)
         folder.mkdir(parents=True, exist_ok=True)
-        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
+        compared = differences.write(campaign)
+        facts["differences_file"] = compared.name if compared else None
         dates, facts["dates"] = workbook(campaign)
         (folder / f"{stem}-dates.xlsx").write_bytes(dates)
         facts["dates_file"] = f"{stem}-dates.xlsx"

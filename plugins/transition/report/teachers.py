@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 import sqlalchemy as sa
-import xlsxwriter
 
 from transition.campaign import Campaign
 from transition.rules.model import Rule, load_rules
 from transition.state import tables
+from transition.workbook import Table, Value, add_table, new_book
 
 HEADINGS = {"Code": 14, "Espace": 40, "Activité": 18, "Nom": 40, "Champ": 34, "Date": 17, "À vérifier": 60, "Lien": 60}
-_SHEET_ROWS = 1_000_000  # Excel takes 1,048,576 and XlsxWriter drops the rest without a word
 _SPACES = 500  # read at a time
 
 # What Moodle's forms call the columns, in French; a column of a module that is not here is shown by its own name.
@@ -66,25 +65,18 @@ def past_dates(campaign: Campaign, before: datetime | None = None) -> Iterator[P
 
 
 def workbook(campaign: Campaign) -> tuple[bytes, int]:
-    """The list as an Excel workbook, and its number of dates; dates are shown in the platform's time zone."""
+    """The list as an Excel workbook, and its number of dates."""
     memory = BytesIO()
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    count = 0
-    with xlsxwriter.Workbook(memory, options) as book:
-        shown, bold = book.add_format({"num_format": "dd/mm/yyyy hh:mm"}), book.add_format({"bold": True})
-        sheet = _sheet(book, bold)
-        for count, date in enumerate(past_dates(campaign), 1):
-            row = (count - 1) % _SHEET_ROWS + 1
-            if row == 1 and count > 1:
-                sheet = _sheet(book, bold)
-            texts = (date.code, date.space, date.activity, date.name, date.field)
-            for column, text in enumerate(texts):
-                sheet.write_string(row, column, text)
-            local = datetime.fromtimestamp(date.moment, campaign.platform.zone).replace(tzinfo=None)
-            sheet.write_datetime(row, len(texts), local, shown)
-            sheet.write_string(row, len(texts) + 1, date.check)
-            sheet.write_string(row, len(texts) + 2, date.link)
+    with new_book(memory) as book:
+        count = add_table(book, Table("Dates", HEADINGS, rows(campaign)))
     return memory.getvalue(), count
+
+
+def rows(campaign: Campaign) -> Iterator[tuple[Value, ...]]:
+    """The list as rows under HEADINGS; dates are shown in the platform's time zone."""
+    for date in past_dates(campaign):
+        local = datetime.fromtimestamp(date.moment, campaign.platform.zone).replace(tzinfo=None)
+        yield date.code, date.space, date.activity, date.name, date.field, local, date.check, date.link
 
 
 def _of_rule(
@@ -112,12 +104,3 @@ def _of_rule(
             if 0 < (moment or 0) < limit:
                 field = FIELDS.get(column.name, column.name)
                 yield PastDate(code or "", space, rule.label, title, moment, field, rule.check, link)
-
-
-def _sheet(book: xlsxwriter.Workbook, bold: object) -> xlsxwriter.worksheet.Worksheet:
-    sheet = book.add_worksheet()
-    sheet.freeze_panes(1, 0)
-    for column, (heading, width) in enumerate(HEADINGS.items()):
-        sheet.set_column(column, column, width)
-        sheet.write_string(0, column, heading, bold)
-    return sheet

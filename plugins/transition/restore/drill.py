@@ -133,11 +133,10 @@ def _differences(campaign: Campaign, backup: BackupSet, courseid: int, schema_na
 def _prove(campaign: Campaign, seed: int, trials: list[Trial]) -> str:
     folder = storage.folder(campaign, "reports")
     storage.make_private(folder)
-    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
     proof = {
         "platform": campaign.platform.name, "site": campaign.moodle.site, "year": campaign.year,
         "run_id": campaign.run_id, "at": now().isoformat(), "seed": seed, "spaces": [asdict(trial) for trial in trials],
     }  # fmt: skip
-    path = folder / f"{STAGE}-{stem}.json"
+    path = folder / f"{STAGE}-{storage.run_name(campaign)}.json"
     storage.write(path, json.dumps(proof, ensure_ascii=False, indent=1).encode())
     return str(path)
