@@ -268,7 +268,10 @@ def _moved(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
 
 def _moved_before(connection: sa.Connection, campaign: Campaign) -> Counter[str]:
     """Rows that the last verified year's runs moved out of the spaces that it verified, by today's components."""
+    found = Counter[str]()
     year = last_verified_year(connection, campaign)
+    if year is None:
+        return found
     run, entry, done = tables.run, tables.journal, tables.space_reset
     joined = (
         run.join(entry, entry.c.run == run.c.number)
@@ -284,7 +287,6 @@ def _moved_before(connection: sa.Connection, campaign: Campaign) -> Counter[str]
         .where(run.c.year == year, entry.c.action == "moved")
         .group_by(space_component.c.component)
     )
-    found = Counter[str]()
     for component, rows in connection.execute(query):
         found[PLATFORM] += int(rows)
         if component is not None:  # None: the course is gone since
