@@ -17,7 +17,7 @@ from transition.apogee.tables import inscription
 from transition.campaign import Campaign
 from transition.components import components
 from transition.enrolment.people import ACTIVE
-from transition.enrolment.tables import student_account
+from transition.enrolment.tables import ex_change, student_account
 from transition.errors import TransitionError
 from transition.platforms import Limits
 from transition.rules.compile import COURSE
@@ -165,23 +165,26 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
     Of the whole platform, also when the run is limited to some codes: an incomplete model shows there.
     """
     decision, done = tables.decision, tables.space_reset
-    joined = _with_component(decision).outerjoin(
-        done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid)
+    joined = (
+        _with_component(decision)
+        .outerjoin(done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid))
+        .outerjoin(ex_change, sa.and_(ex_change.c.year == done.c.year, ex_change.c.courseid == done.c.courseid))
     )
+    archives = sa.or_(decision.c.decision == "archive", ex_change.c.courseid.is_not(None))
     query = (
-        sa.select(space_component.c.component, decision.c.decision, sa.func.count())
+        sa.select(space_component.c.component, archives, sa.func.count())
         .select_from(joined)
         .where(
             decision.c.run == campaign.run,
             sa.or_(decision.c.decision.in_(_MODELLED), done.c.courseid.is_not(None)),
         )
-        .group_by(space_component.c.component, decision.c.decision)
+        .group_by(space_component.c.component, archives)
     )
     archived, modelled = Counter[str](), Counter[str]()
-    for component, decided, count in connection.execute(query):
+    for component, goes, count in connection.execute(query):
         for place in (PLATFORM, component):
             modelled[place] += count
-            archived[place] += count if decided == "archive" else 0
+            archived[place] += count if goes else 0
     return [Figure("archived", place, archived[place], modelled[place], modelled[place]) for place in modelled]
 
 
