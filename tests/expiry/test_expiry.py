@@ -7,17 +7,19 @@ import signal
 import sys
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sqlalchemy as sa
 
 from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, in_months, moodle_command, reasons
 from tests.support.dump import Difference, compare, dump
+from transition import storage
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
 from transition.expiry import stage
 from transition.expiry.age import months_after
+from transition.expiry.item import Folder
 from transition.expiry.stage import due_items, expire, list_due
 
 LOST = "delete après cela, plus rien ne permet de restaurer l'année"
@@ -27,6 +29,10 @@ def test_months() -> None:
     assert months_after(datetime(2026, 8, 31, 3), 6) == datetime(2027, 2, 28, 3)
     assert months_after(datetime(2026, 12, 1), 12) == datetime(2027, 12, 1)
     assert months_after(datetime(2023, 2, 28), 12) == datetime(2024, 2, 28)
+
+
+def test_every_folder_of_the_storage_expires_but_the_reports() -> None:
+    assert {*get_args(Folder), "reports"} == set(get_args(storage.Kind))
 
 
 def test_what_is_young_or_of_unknown_age_or_unfinished_stays(world: World, capsys: pytest.CaptureFixture[str]) -> None:
