@@ -94,6 +94,16 @@ def left(campaign: Campaign) -> Iterator[str]:
             yield f"fichiers : {count} {sentences[fault]}, relancez purge.{STAGE}"
 
 
+def missed(campaign: Campaign) -> int:
+    """How many contents of the year's archive Moodle names and lacks: they must not be lost."""
+    archive, count = storage.folder(campaign, "filedir"), 0
+    hashes = sorted(path.name for path in archive.rglob("*") if path.is_file()) if archive.exists() else []
+    for start in range(0, len(hashes), _CHUNK):
+        for contenthash in _named(campaign, hashes[start : start + _CHUNK]):
+            count += not campaign.platform.dataroot or not _in(_filedir(campaign), contenthash).exists()
+    return count
+
+
 def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
     """Move those contents from the archive back to filedir, where it lacks them; the others are left alone."""
     if not campaign.platform.dataroot:

@@ -17,3 +17,8 @@ def counted(value: int, one: str, many: str) -> str:
 def moment(utc: datetime, zone: ZoneInfo) -> str:
     """A moment that the state tables store (UTC, without zone), in the platform's time."""
     return f"{utc.replace(tzinfo=UTC).astimezone(zone):%d/%m/%Y à %H:%M}"
+
+
+def day(utc: datetime, zone: ZoneInfo) -> str:
+    """The day of such a moment."""
+    return f"{utc.replace(tzinfo=UTC).astimezone(zone):%d/%m/%Y}"

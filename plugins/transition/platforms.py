@@ -78,6 +78,23 @@ class Limits(Caps):
     free_space_gib: AtLeastZero
 
 
+Months = Annotated[int, Field(ge=1, le=1200)]
+
+
+class Retention(Strict):
+    """How long a year's remains are kept, in months from the end of its campaign; what expires, a person approves.
+
+    ``archive``: the schema of the rows moved out. ``ex_spaces``: the spaces that left the curriculum, which after that
+    are hidden from all but Moodle's managers, or deleted (``ex_action``; needs ``moodle_command``).
+    """
+
+    backups: Months = 12
+    exports: Months = 12
+    archive: Months = 12
+    ex_spaces: Months = 12
+    ex_action: Literal["hide", "delete"] = "hide"
+
+
 class Platform(Strict):
     """One Moodle site, as its YAML file declares it.
 
@@ -101,6 +118,7 @@ class Platform(Strict):
     limits: Limits
     storage: str
     dataroot: str | None = Field(default=None, pattern=r"^/.*[^/]$")
+    retention: Retention = Retention()
     approval: Literal["person", "automatic"]
     moodle_command: tuple[str, ...] | None = Field(default=None, min_length=1)
     exchange: str | None = Field(default=None, pattern=r"^/.*[^/]$")

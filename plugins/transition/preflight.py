@@ -1,7 +1,7 @@
 """Stage preflight: everything that would stop the campaign later, found before the first write, all at once."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import sqlalchemy as sa
 from upath import UPath
@@ -26,7 +26,7 @@ from transition.swap import settle_swaps
 
 _OLDEST_MOODLE, _NEWEST_MOODLE = 2022112800, 2025100700  # 4.1, before 5.2
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES")
-_WRITERS = ("ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course")
+_WRITERS = ("ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course", "expiry")
 
 
 def preflight(campaign: Campaign) -> None:
@@ -145,9 +145,12 @@ def _clock(campaign: Campaign) -> Iterator[str]:
         )
 
 
-def other_writers(campaign: Campaign) -> Iterator[str]:
-    """A task of another run that still writes holds its lock; taking over now would interleave the two."""
-    names = [*_WRITERS, *(f"purge:{rule}" for rule in rule_names())]
+def other_writers(campaign: Campaign, also: Collection[str] = ()) -> Iterator[str]:
+    """A task of another run that still writes holds its lock; taking over now would interleave the two.
+
+    :param also: stages that write nothing in Moodle, and that the caller must not meet either.
+    """
+    names = [*_WRITERS, *also, *(f"purge:{rule}" for rule in rule_names())]
     with campaign.server.connect() as connection:
         for name in names:
             if connection.execute(sa.text("SELECT IS_USED_LOCK(:name)"), {"name": campaign.lock_name(name)}).scalar():

@@ -19,7 +19,7 @@ log = logging.getLogger("transition")
 AUTOMATIC = "approbation automatique, par le fichier de la plateforme"
 
 
-class _Approval(ApprovalOperator):
+class PersonApproval(ApprovalOperator):
     """Asks a person about the stored plan of the run, shown in the request, and records the answer.
 
     A rejection fails the task, hence the run: nothing was written, and a run that did nothing must not look done.
@@ -40,18 +40,25 @@ class _Approval(ApprovalOperator):
 
     def execute(self, context: "Context") -> Any:
         """Skip in a dry run, pass if there is nothing to ask, else ask."""
-        from transition.report.plan_table import plan_markdown
-
         with readable_errors():
             if is_dry(context):
                 raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
-            given = campaign(self.platform, context, self.chosen_by)
+            given = self.campaign(context)
             if self.passes(given, alone=in_one_process(context)):
                 return None
-            label = f"{given.platform.label}, année {given.year}-{given.year + 1}"
-            self.subject = f"{self.question} {self.what} ({label}) ?"
-            self.body = plan_markdown(given)
+            self.subject, self.body = self.request(given)
         return super().execute(context)
+
+    def campaign(self, context: "Context") -> "Campaign":
+        """The campaign whose plan is asked about."""
+        return campaign(self.platform, context, self.chosen_by)
+
+    def request(self, given: "Campaign") -> tuple[str, str]:
+        """What the person is asked, and what it is about (Markdown)."""
+        from transition.report.plan_table import plan_markdown
+
+        label = f"{given.platform.label}, année {given.year}-{given.year + 1}"
+        return f"{self.question} {self.what} ({label}) ?", plan_markdown(given)
 
     def passes(self, given: "Campaign", *, alone: bool) -> bool:
         """Whether nobody need be asked. :param alone: nobody can be; then raises what to do instead."""
@@ -69,7 +76,7 @@ class _Approval(ApprovalOperator):
                     " nouvelle exécution."
                 )
             answer = super().execute_complete(context, event)
-            given = campaign(self.platform, context, self.chosen_by)
+            given = self.campaign(context)
             self.check_person(given, person)
             approve(given, by=person, exceeding=self.exceeding)
         return answer
@@ -78,7 +85,7 @@ class _Approval(ApprovalOperator):
         """Raise :class:`~transition.errors.TransitionError` if this person's answer does not count."""
 
 
-class PlanApproval(_Approval):
+class PlanApproval(PersonApproval):
     """Waits until a person approves the stored plan of the run.
 
     - A dry run ends here: the task and all after it are skipped.
@@ -108,7 +115,7 @@ class PlanApproval(_Approval):
         return False
 
 
-class ExceedApproval(_Approval):
+class ExceedApproval(PersonApproval):
     """Waits, when the plan crosses caps of the platform's file, until a second person approves that too.
 
     Never automatic. A plan that crosses none, or whose crossings were already approved, passes at once.

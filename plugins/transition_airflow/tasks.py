@@ -92,8 +92,8 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     )
 
 
-def bare_campaign(platform_name: str, context: "Context", year: int) -> "Campaign":
-    """A campaign that writes, without what only the transition needs: neither feed nor Etherpad."""
+def bare_campaign(platform_name: str, context: "Context", year: int, dry_run: bool = False) -> "Campaign":
+    """A campaign without what only the transition needs: neither feed nor Etherpad; unless it is dry, it writes."""
     from transition.campaign import Campaign
     from transition.platforms import load_platform
     from transition_airflow.connections import engine
@@ -101,7 +101,7 @@ def bare_campaign(platform_name: str, context: "Context", year: int) -> "Campaig
     platform = load_platform(platform_name)
     return Campaign(
         platform=platform, year=year, run_id=context["dag_run"].run_id, server=engine(platform.connections.moodle),
-        dry_run=False, actor=_actor(context), attempt=context["ti"].try_number,
+        dry_run=dry_run, actor=_actor(context), attempt=context["ti"].try_number,
     )  # fmt: skip
 
 
@@ -184,7 +184,11 @@ class StageOperator(BaseOperator):
                 raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
             if self.only_executing and self.chosen_by and not context["ti"].xcom_pull(task_ids=self.chosen_by):
                 raise AirflowSkipException("Aucun espace à traiter.")
-            stage_function(self.function)(campaign(self.platform, context, self.chosen_by), *self.arguments)
+            stage_function(self.function)(self.campaign(context), *self.arguments)
+
+    def campaign(self, context: "Context") -> "Campaign":
+        """The campaign that the stage gets."""
+        return campaign(self.platform, context, self.chosen_by)
 
 
 class WatcherOperator(BaseOperator):

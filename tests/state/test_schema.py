@@ -8,6 +8,7 @@ import transition.apogee.tables
 import transition.calendars.tables
 import transition.course_copy.tables
 import transition.enrolment.tables
+import transition.expiry.tables
 import transition.restore.tables  # noqa: F401  (these modules declare their tables)
 from demo.server import PrivateMariaDB
 from tests.support.campaign import reference_platform

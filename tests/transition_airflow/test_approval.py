@@ -45,7 +45,6 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
     # The run is DAG.test's, but somebody is there to answer.
     monkeypatch.setattr(approval, "in_one_process", lambda _: False)
     api = TestClient(create_app(apps="core"))
-    dag = dags["annual_transition_ecampus"]
 
     def respond(option: str) -> dict[str, Any]:
         deadline = time.monotonic() + 60
@@ -63,10 +62,11 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
             time.sleep(0.3)
         raise TimeoutError("no request came")
 
-    def run(option: str) -> tuple[dict[str, Any], dict[str, str]]:
+    def run(option: str, dag: str = "annual_transition_ecampus") -> tuple[dict[str, Any], dict[str, str]]:
         with ThreadPoolExecutor(1) as person:
             request = person.submit(respond, option)
-            dag_run = dag.test(run_conf={"year": 2026, "dry_run": False, "courses": []})
+            form = {"dry_run": False} if "expiry" in dag else {"year": 2026, "dry_run": False, "courses": []}
+            dag_run = dags[dag].test(run_conf=form)
         return request.result(), {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
 
     with api:
@@ -114,3 +114,15 @@ def test_who_approved_the_plan_cannot_approve_that_it_crosses_caps(
     assert approvals == {False: "Anonymous"}
     assert (states["approval.exceed"], states["approval.maintenance_on"]) == ("failed", "upstream_failed")
     assert "« Anonymous » a déjà approuvé le plan" in caplog.text
+
+
+def test_a_person_approves_what_expires(
+    answer: Answer, approvals: dict[bool, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transition.expiry.stage.due_items", lambda _: ["x"])
+    monkeypatch.setattr("transition.expiry.stage.page", lambda _: "LA LISTE")
+    request, states = answer("Approve", "archive_expiry_ecampus")
+    assert request["subject"] == "Supprimer ou masquer ce qui est à l'échéance (Ecampus) ?"
+    assert request["body"] == "LA LISTE"
+    assert approvals == {False: "Anonymous"}
+    assert states == {"list_due": "success", "approve": "success", "expire": "success"}

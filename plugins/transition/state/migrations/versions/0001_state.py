@@ -366,6 +366,22 @@ def upgrade() -> None:
         sa.Column("value", TEXT),
         sa.Column("run", sa.Integer(), nullable=False),
     )
+    _create(
+        "expiry_item",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("kind", sa.String(10), primary_key=True),
+        sa.Column("year", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("name", sa.String(100), primary_key=True),
+        sa.Column("code", sa.String(100), nullable=False),
+        sa.Column("action", sa.String(10), nullable=False),
+        sa.Column("reason", sa.String(1000), nullable=False),
+        sa.Column("since", MOMENT),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(10), nullable=False),
+        sa.Column("done_at", MOMENT),
+    )
 
 
 def _create(name: str, *items: sa.schema.SchemaItem) -> None:

@@ -1,0 +1,123 @@
+"""The ``ex_`` spaces: which are due, and how one is hidden or deleted."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.decisions import ARCHIVED_PREFIX, deciding_categories
+from transition.enrolment.tables import ex_change
+from transition.errors import TransitionError
+from transition.expiry.age import Ages, too_young
+from transition.expiry.item import Item
+from transition.moodle.command_line import CommandLine
+from transition.moodle.revisions import next_revision
+
+_PATIENCE = 3600  # seconds that Moodle may take to delete one space
+_NO_COMMAND = "la suppression passe par Moodle : déclarez moodle_command dans le fichier de la plateforme"
+
+
+def due_spaces(campaign: Campaign, ages: Ages, now: datetime) -> Iterator[Item]:
+    """The spaces that campaigns archived and that are still there: due or kept.
+
+    Those that are hidden already, when that is all that happens to them, are over.
+    """
+    keep = campaign.platform.retention
+    with campaign.engine.connect() as connection:
+        # Of a space that several campaigns archived, the last one counts.
+        rows = connection.execute(sa.select(ex_change.c.courseid, ex_change.c.year, ex_change.c.at).order_by("at"))
+        latest = {courseid: (year, at) for courseid, year, at in rows}
+        courses = _courses(connection, campaign, list(latest))
+    archives = deciding_categories(campaign).archives if courses else 0
+    for course in courses:
+        if keep.ex_action == "hide" and not course.visible:
+            continue
+        year, at = latest[course.id]
+        item = Item("space", year, str(course.id), "keep", "", at, course.idnumber)
+        held = ages.unfinished.get(year) or _no_longer_archived(course, archives)
+        if reason := held or too_young(campaign, at, keep.ex_spaces, now):
+            yield replace(item, reason=reason)
+        elif keep.ex_action == "hide":
+            yield replace(item, action="hide")
+        elif not campaign.platform.moodle_command:
+            yield replace(item, reason=_NO_COMMAND)
+        else:
+            yield replace(item, action="delete")
+
+
+def still_archived(campaign: Campaign, item: Item) -> str:
+    """Why the space of an item must not be touched any more, a French sentence; '' if it may, or is gone."""
+    archives = deciding_categories(campaign).archives
+    with campaign.engine.connect() as connection:
+        courses = _courses(connection, campaign, [int(item.name)])
+    return next((_no_longer_archived(course, archives) for course in courses), "")
+
+
+def is_over(campaign: Campaign, item: Item) -> bool:
+    """Whether the space of an item is hidden, or gone, as the item says."""
+    with campaign.engine.connect() as connection:
+        courses = _courses(connection, campaign, [int(item.name)])
+    return not courses or (item.action == "hide" and not courses[0].visible)
+
+
+def hide(connection: sa.Connection, campaign: Campaign, item: Item) -> None:
+    """Hide a space, in the caller's transaction, as Moodle does (``course_change_visibility``, ``update_course``).
+
+    ``visible`` and ``visibleold`` go together; the revision of the cached structure is raised.
+    """
+    course, moment = campaign.moodle["course"], int(time.time())
+    values = {"visible": 0, "visibleold": 0, "timemodified": moment}
+    connection.execute(
+        sa.update(course)
+        .where(course.c.id == int(item.name), course.c.visible != 0)
+        .values(**values, cacherev=next_revision(course, moment))
+    )
+
+
+def delete(campaign: Campaign, item: Item) -> None:
+    """Have Moodle delete a space (``admin/cli/delete_course.php``); does nothing if it is gone.
+
+    Raises :class:`~transition.errors.UnreachableError` if Moodle fails, :class:`TransitionError` if it says that it
+    succeeded and the space is still there.
+    """
+    if is_over(campaign, item):
+        return
+    _command(campaign).run("delete_course.php", f"--courseid={item.name}", "--non-interactive", seconds=_PATIENCE)
+    if not is_over(campaign, item):
+        raise TransitionError(
+            f"Moodle n'a pas supprimé l'espace {item.code or item.name} (cours {item.name}) alors qu'il le dit :"
+            " vérifiez que moodle_command et la connexion désignent le même site, puis relancez."
+        )
+
+
+def purge_caches(campaign: Campaign) -> str:
+    """Make Moodle forget its lists of visible spaces; returns what a person has to do instead, '' if nothing."""
+    if not campaign.platform.moodle_command:
+        return "purgez les caches de Moodle (admin/cli/purge_caches.php), qui montrent encore les espaces masqués"
+    _command(campaign).run("purge_caches.php", seconds=1800)
+    return ""
+
+
+def _command(campaign: Campaign) -> CommandLine:
+    if not campaign.platform.moodle_command:
+        raise TransitionError(f"Rien n'est supprimé : {_NO_COMMAND}.")
+    return CommandLine(campaign.platform.moodle_command)
+
+
+def _courses(connection: sa.Connection, campaign: Campaign, ids: list[int]) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+    """Those courses that are in Moodle, each with the ``path`` of its category."""
+    course, category = campaign.moodle["course"], campaign.moodle["course_categories"]
+    columns = (course.c[name] for name in ("id", "idnumber", "fullname", "shortname", "visible"))
+    query = sa.select(*columns, category.c.path).join_from(course, category, category.c.id == course.c.category)
+    return connection.execute(query.where(course.c.id.in_(ids)).order_by(course.c.id)).all()
+
+
+def _no_longer_archived(course: sa.Row[*tuple[Any, ...]], archives: int) -> str:
+    named = course.fullname.startswith(ARCHIVED_PREFIX) and course.shortname.startswith(ARCHIVED_PREFIX)
+    if named and str(archives) in course.path.split("/"):
+        return ""
+    return "n'est plus archivé : une personne l'a renommé ou sorti d'Archives"
