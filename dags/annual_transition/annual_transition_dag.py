@@ -62,14 +62,11 @@ from airflow.sdk import DAG, Param, TaskGroup, chain
 from transition.files import rules_folder
 from transition.platforms import platform_names
 from transition_airflow.approval import PlanApproval
-from transition_airflow.platform_dag import platform_file
+from transition_airflow.platform_dag import CODE, platform_file
 from transition_airflow.tasks import StageOperator, WatcherOperator
 
 # The enrolment stage moves the rows of this rule itself, together with the roles it writes.
 RULE_OF_ENROLMENT = "enrolment"
-
-# A course code (Moodle's `course.idnumber`, 100 characters): no blank, no quote, nothing that separates a list.
-CODE = r"^[A-Za-z0-9][A-Za-z0-9_./+:-]{0,99}$"
 
 
 def form() -> dict[str, Param]:

@@ -10,7 +10,7 @@ from upath import UPath
 
 from transition.campaign import Campaign
 
-Kind = Literal["backup", "exports", "pads", "filedir", "reports"]
+Kind = Literal["backup", "mbz", "exports", "pads", "filedir", "reports"]
 
 
 def folder(campaign: Campaign, kind: Kind) -> UPath:

@@ -1,16 +1,13 @@
 """How Airflow restores a space, and how it practises."""
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from transition_airflow.tasks import RETRIES, in_one_process, is_scheduled, readable_errors
+from transition_airflow.tasks import RETRIES, campaign_without_feed, is_scheduled, readable_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from transition.campaign import Campaign
 
 
 class RestoreOperator(BaseOperator):
@@ -29,7 +26,7 @@ class RestoreOperator(BaseOperator):
         with readable_errors():
             form = dict(context["params"])
             year = int(form.pop("year"))
-            restore(_campaign(self.platform, context, year), Request(**form))
+            restore(campaign_without_feed(self.platform, context, year), Request(**form))
 
 
 class DrillOperator(BaseOperator):
@@ -51,21 +48,7 @@ class DrillOperator(BaseOperator):
         with readable_errors():
             form, day = context["params"], int(f"{context['dag_run'].run_after:%Y%m%d}")
             asked = None if is_scheduled(context) else form["year"]
-            given = _campaign(self.platform, context, int(asked or day // 10_000))
+            given = campaign_without_feed(self.platform, context, int(asked or day // 10_000))
             if not asked:
-                given = _campaign(self.platform, context, latest_year(given))
+                given = campaign_without_feed(self.platform, context, latest_year(given))
             restore_drill(given, number=int(form["number"]), seed=int(form["seed"] or day))
-
-
-def _campaign(platform_name: str, context: "Context", year: int) -> "Campaign":
-    """A campaign that writes, without what only the transition needs: neither feed nor Etherpad."""
-    from transition.campaign import Campaign
-    from transition.platforms import load_platform
-    from transition_airflow.connections import engine
-
-    platform, run = load_platform(platform_name), context["dag_run"]
-    return Campaign(
-        platform=platform, year=year, run_id=run.run_id, server=engine(platform.connections.moodle), dry_run=False,
-        actor=getpass.getuser() if in_one_process(context) else run.triggering_user_name or "airflow",
-        attempt=context["ti"].try_number,
-    )  # fmt: skip

@@ -79,9 +79,34 @@ def campaign(platform_name: str, context: "Context") -> "Campaign":
         etherpad=etherpad(platform.connections.etherpad),
         dry_run=is_dry(context),
         courses=() if scheduled else tuple(params["courses"] or ()),
-        actor=getpass.getuser() if in_one_process(context) else run.triggering_user_name or "airflow",
+        actor=_actor(context),
         attempt=context["ti"].try_number,
     )
+
+
+def campaign_without_feed(
+    platform_name: str, context: "Context", year: int, courses: tuple[str, ...] = ()
+) -> "Campaign":
+    """A campaign of that year without what only the transition needs: neither feed nor Etherpad, and never dry.
+
+    Raises :class:`~transition.errors.TransitionError` for a wrong platform file or connection.
+    """
+    from transition.campaign import Campaign
+    from transition.platforms import load_platform
+    from transition_airflow.connections import engine
+
+    platform, run = load_platform(platform_name), context["dag_run"]
+    return Campaign(
+        platform=platform, year=year, run_id=run.run_id, server=engine(platform.connections.moodle), dry_run=False,
+        courses=courses, actor=_actor(context), attempt=context["ti"].try_number,
+    )  # fmt: skip
+
+
+def local_year(platform_name: str, context: "Context") -> int:
+    """The year of the night that the run is for, in the platform's time zone."""
+    from transition.platforms import load_platform
+
+    return _local(context["dag_run"].run_after, load_platform(platform_name).timezone).year
 
 
 def is_scheduled(context: "Context") -> bool:
@@ -160,6 +185,11 @@ class WatcherOperator(BaseOperator):
             context["dag_run"].run_id,
         )
         raise Refusal(1)
+
+
+def _actor(context: "Context") -> str:
+    """Who started the run."""
+    return getpass.getuser() if in_one_process(context) else context["dag_run"].triggering_user_name or "airflow"
 
 
 def _local(moment: datetime, zone: str) -> datetime:
