@@ -19,6 +19,10 @@ from xml.etree import ElementTree
 
 _MAIN, _USERS, _INDEX = "moodle_backup.xml", "users.xml", ".ARCHIVE_INDEX"
 _BLOCK = 2**20
+# What zipfile, tarfile, gzip and the XML parser say of a file that is cut or altered.
+_DAMAGES = (
+    OSError, EOFError, ValueError, RuntimeError, SyntaxError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class UnusableMbzError(Exception):
@@ -47,8 +51,7 @@ def read_mbz(path: Path) -> Mbz:
         with path.open("rb") as file:
             zipped = file.read(2) == b"PK"
         return _describe(_of_zip(path) if zipped else _of_tar(path))
-    # What zipfile, tarfile, gzip and the XML parser say of a file that is cut or altered.
-    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
+    except _DAMAGES as error:
         raise UnusableMbzError(f"est tronqué ou altéré ({type(error).__name__})") from None
 
 
