@@ -22,9 +22,7 @@ def test_a_good_file(tmp_path: Path, zipped: bool) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(zipped=st.booleans(), data=st.data())
-def test_a_cut_or_altered_file_is_refused_or_reads_as_it_was(
-    tmp_path: Path, zipped: bool, data: st.DataObject
-) -> None:
+def test_a_cut_or_altered_file_is_refused_or_reads_as_it_was(tmp_path: Path, zipped: bool, data: st.DataObject) -> None:
     content, path = FILES[zipped], tmp_path / "x.mbz"
     place = data.draw(st.integers(0, len(content) - 1))
     path.write_bytes(content[:place])

@@ -72,8 +72,7 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 def stand_in(folder: Path) -> tuple[str, ...]:
     """Put the script in a folder; returns the platform's ``moodle_command``. Its facts are in ``facts.json`` there."""
     (folder / "backup.php").write_text(
-        f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\n"
-        "from tests.support.mbz import main\nmain()\n",
+        f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom tests.support.mbz import main\nmain()\n",
         encoding="utf-8",
     )
     return (sys.executable, "-S", str(folder))

@@ -186,10 +186,13 @@ def _verify(campaign: Campaign, manifest: Manifest) -> dict[int, str]:
         return dict.fromkeys(manifest.spaces, f"sauvegarde {manifest.name} : {faults[0]}")
     digest = sets.mark_verified(folder)
     rows = sum(table.rows for table in manifest.tables.values())
+    detail = f"jeu {manifest.name} : {len(manifest.spaces)} espaces, {len(manifest.tables)} tables, manifeste {digest}"
+    if lost := {
+        contenthash for space in manifest.spaces.values() if space.contents for contenthash in space.contents.lost
+    }:
+        detail += f" ; {len(lost)} contenus de fichiers que Moodle n'a plus intacts (dont {min(lost)})"
+        _log.warning("%s", detail)
     with campaign.engine.begin() as connection:
-        detail = (
-            f"jeu {manifest.name} : {len(manifest.spaces)} espaces, {len(manifest.tables)} tables, manifeste {digest}"
-        )
         journal.record(connection, campaign, _STAGE, "verified", rows_before=rows, rows_after=rows, detail=detail)
     return {}
 
