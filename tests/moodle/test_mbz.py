@@ -1,5 +1,6 @@
 """Moodle's own backup files, opened: what a good one says, and that no damaged one passes for it."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,8 @@ def test_a_cut_or_altered_file_is_refused_or_reads_as_it_was(tmp_path: Path, zip
     with pytest.raises(UnusableMbzError, match="est "):
         read_mbz(path)
     path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    try:  # a date, a comment, an operating system: some bytes say nothing of the content
+    with contextlib.suppress(UnusableMbzError):  # a date, a comment: some bytes say nothing of the content
         assert read_mbz(path) == GOOD
-    except UnusableMbzError:
-        pass
 
 
 @pytest.mark.parametrize("zipped", [False, True])

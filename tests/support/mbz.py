@@ -23,7 +23,8 @@ MAIN = """<?xml version="1.0" encoding="UTF-8"?>
 <setting><level>root</level><name>anonymize</name><value>0</value></setting>
 <setting><level>activity</level><activity>quiz_1</activity><name>users</name><value>0</value></setting></settings>
 </information></moodle_backup>"""
-ACTIVITY = "<activity><moduleid>{0}</moduleid><modulename>quiz</modulename><directory>activities/quiz_{0}</directory></activity>"
+ACTIVITY = """<activity><moduleid>{0}</moduleid><modulename>quiz</modulename>
+<directory>activities/quiz_{0}</directory></activity>"""
 
 
 def mbz_bytes(

@@ -112,7 +112,7 @@ def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[i
         total += rows
         failures |= failed
         broken |= tables
-        _log.info("Sauvegarde : %d lignes, jeux de %d espaces sur %d", total, len(part), len(spaces))
+        _log.info("Sauvegarde : %d lignes, un jeu de %d espaces sur %d terminé", total, len(part), len(spaces))
     return total, failures, broken
 
 
@@ -124,7 +124,7 @@ def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict
     failures: dict[int, str] = {}
     broken: set[str] = set()
     traces_by_table = backup_traces(campaign)
-    progress = Progress(f"Sauvegarde de {len(spaces)} espaces", len(traces_by_table), "tables", "lignes")
+    progress = Progress(f"Sauvegarde ({len(spaces)} espaces)", len(traces_by_table), "tables", "lignes")
     for table, traces in traces_by_table.items():
         path, states = folder / f"{table}.parquet", dict[int, State]()
         try:
