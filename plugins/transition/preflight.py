@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 
 import sqlalchemy as sa
-from upath import UPath
 
 from transition import journal
 from transition.apogee.checks import check_feed
@@ -123,7 +122,7 @@ def _rights(campaign: Campaign) -> Iterator[str]:
 
 
 def _storage(campaign: Campaign) -> Iterator[str]:
-    folder = UPath(campaign.platform.storage)
+    folder = campaign.storage
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{campaign.platform.name}-essai"

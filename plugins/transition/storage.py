@@ -14,8 +14,8 @@ Kind = Literal["backup", "mbz", "exports", "pads", "filedir", "reports"]
 
 
 def folder(campaign: Campaign, kind: Kind) -> UPath:
-    """The folder ``<storage>/<platform>/<year>/<kind>``, perhaps absent; ``storage``: a path or a URL of fsspec."""
-    return UPath(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / kind
+    """The folder ``<storage>/<platform>/<year>/<kind>``, perhaps absent."""
+    return campaign.storage / campaign.platform.name / str(campaign.year) / kind
 
 
 def make_private(path: UPath) -> None:

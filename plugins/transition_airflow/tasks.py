@@ -65,7 +65,7 @@ def campaign(platform_name: str, context: "Context") -> "Campaign":
     """
     from transition.campaign import Campaign
     from transition.platforms import load_platform
-    from transition_airflow.connections import engine, etherpad, feed
+    from transition_airflow.connections import engine, etherpad, feed, storage_root
 
     platform = load_platform(platform_name)
     run, params = context["dag_run"], context["params"]
@@ -77,6 +77,7 @@ def campaign(platform_name: str, context: "Context") -> "Campaign":
         server=engine(platform.connections.moodle),
         feed=feed(platform.connections.apogee, platform.connections.teachers),
         etherpad=etherpad(platform.connections.etherpad),
+        root=storage_root(platform.storage),
         dry_run=is_dry(context),
         courses=() if scheduled else tuple(params["courses"] or ()),
         actor=_actor(context),
@@ -93,12 +94,12 @@ def campaign_without_feed(
     """
     from transition.campaign import Campaign
     from transition.platforms import load_platform
-    from transition_airflow.connections import engine
+    from transition_airflow.connections import engine, storage_root
 
     platform, run = load_platform(platform_name), context["dag_run"]
     return Campaign(
         platform=platform, year=year, run_id=run.run_id, server=engine(platform.connections.moodle), dry_run=False,
-        courses=courses, actor=_actor(context), attempt=context["ti"].try_number,
+        root=storage_root(platform.storage), courses=courses, actor=_actor(context), attempt=context["ti"].try_number,
     )  # fmt: skip
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from upath import UPath
 
-from transition import journal
+from transition import journal, storage
 from transition.campaign import Campaign, now
 from transition.etherpad import pads
 from transition.report.plan_table import DECISIONS, number, summarise
@@ -57,8 +56,8 @@ def report(campaign: Campaign) -> None:
     """
     with journal.stage(campaign, "report") as closing:
         facts = gather(campaign)
-        folder = UPath(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / "reports"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = storage.folder(campaign, "reports")
+        storage.make_private(folder)
         stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
         dates, facts["dates"] = workbook(campaign)
         (folder / f"{stem}-dates.xlsx").write_bytes(dates)
