@@ -62,10 +62,7 @@ from airflow.sdk import DAG, Param
 
 from transition.platforms import platform_names
 from transition_airflow.chain import transition_chain
-from transition_airflow.platform_dag import platform_file
-
-# A course code (Moodle's `course.idnumber`, 100 characters): no blank, no quote, nothing that separates a list.
-CODE = r"^[A-Za-z0-9][A-Za-z0-9_./+:-]{0,99}$"
+from transition_airflow.platform_dag import CODE, platform_file
 
 
 def form() -> dict[str, Param]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from upath import UPath
 
 from transition.errors import TransitionError
 from transition.moodle.database import MoodleDatabase, quoted
@@ -36,6 +37,8 @@ class Campaign:
     :param feed: where the Apogée feed comes from: a source, or the folder of its files (layout: ``transition.apogee``);
         stages that read no feed do without.
     :param etherpad: the server of the platform's pads; None: the platform declares none, they stay.
+    :param root: where the platform's ``storage`` is, for a URL that needs more than itself (credentials); None: it says
+        all.
     :param courses: course codes to which the run is limited; empty: all.
     :param day: the day that calendars are compared with; None: the present one, read each time.
     :param actor: who started the run. :param attempt: the try number of the task.
@@ -48,10 +51,16 @@ class Campaign:
     feed: "Path | Source | None" = field(default=None, kw_only=True)
     etherpad: "Etherpad | None" = field(default=None, kw_only=True)
     day: date | None = field(default=None, kw_only=True)
+    root: UPath | None = field(default=None, kw_only=True)
     dry_run: bool = True
     courses: tuple[str, ...] = ()
     actor: str = "airflow"
     attempt: int = 1
+
+    @property
+    def storage(self) -> UPath:
+        """The folder of the platform's ``storage``: a path or a URL of fsspec."""
+        return self.root or UPath(self.platform.storage)
 
     @property
     def state_schema(self) -> str:

@@ -2,6 +2,7 @@
 
 Moodle stores a content once, in ``<dataroot>/filedir/ab/cd/<SHA-1>``, however many rows of ``files`` name it
 (``contenthash``), and collects none that SQL has orphaned. Rows moved by the rules are in the archive's ``files``.
+The archive's folder is also where the backup keeps its copies: a content is stored once a year, whoever put it there.
 """
 
 import errno
@@ -9,7 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from upath import UPath
 
 from transition import journal, storage
 from transition.campaign import Campaign
+from transition.errors import TransitionError
 from transition.french import counted
 from transition.move import archive_table
 from transition.state import tables
@@ -105,7 +107,10 @@ def missed(campaign: Campaign) -> int:
 
 
 def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
-    """Move those contents from the archive back to filedir, where it lacks them; the others are left alone."""
+    """Copy those contents from the archive back to filedir, where it lacks them; the others are left alone.
+
+    The archive keeps its own: a backup may rely on it. Raises :class:`TransitionError` if it was altered there.
+    """
     if not campaign.platform.dataroot:
         return
     filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
@@ -113,11 +118,43 @@ def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
         source, target = _in(archive, contenthash), _in(filedir, contenthash)
         if target.exists() or not source.exists():
             continue
+        if _sha1(source) != contenthash:
+            raise TransitionError(
+                f"Le contenu {contenthash} est altéré dans {archive} : remettez-en une copie intacte, puis relancez."
+            )
         for folder in (target.parent.parent, target.parent):
             if not folder.exists():
                 folder.mkdir(exist_ok=True)
                 shutil.copymode(str(filedir), str(folder))  # Moodle writes there under another account
-        _carry(source, target, contenthash)
+        _copy(source, target, contenthash)
+        if source.protocol != "":  # an object store knows neither owner nor rights
+            Path(str(target)).chmod(filedir.stat().st_mode & 0o666)
+            _give(Path(str(target)), Path(str(filedir)))
+
+
+def keep_copy(campaign: Campaign, contenthash: str) -> bool:
+    """Have the archive hold a content of Moodle's, its SHA-1 checked; False: Moodle has lost it, or holds it altered.
+
+    Whatever the archive held under that name and is not the content is replaced. Raises :class:`OSError`.
+    """
+    source, target = _in(_filedir(campaign), contenthash), _in(storage.folder(campaign, "filedir"), contenthash)
+    if target.exists() and _sha1(target) == contenthash:
+        return True
+    if not source.exists() or _sha1(source) != contenthash:
+        return False
+    storage.make_private(target.parent)
+    _copy(source, target, contenthash)
+    return True
+
+
+def kept_sizes(campaign: Campaign, hashes: Iterable[str]) -> dict[str, int]:
+    """The bytes of those contents that the archive holds; lists folders, reads no content."""
+    wanted, archive = set(hashes), storage.folder(campaign, "filedir")
+    sizes: dict[str, int] = {}
+    for prefix in sorted({contenthash[:2] for contenthash in wanted}):
+        found = archive.fs.find((archive / prefix).path, detail=True)  # one request for many contents
+        sizes |= {path.rpartition("/")[2]: int(about["size"]) for path, about in found.items()}
+    return {contenthash: size for contenthash, size in sizes.items() if contenthash in wanted}
 
 
 def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None) -> str | None:
@@ -233,26 +270,30 @@ def _move(source: UPath, target: UPath, contenthash: str) -> str:
 
 def _carry(source: UPath, target: UPath, contenthash: str) -> None:
     """Move a file: at once within a file system, else a verified copy first, whose source goes last."""
-    local = source.protocol == "" and target.protocol == ""
-    if local:
+    if source.protocol == "" and target.protocol == "":
         try:
             Path(str(source)).replace(str(target))
             return
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
+    _copy(source, target, contenthash)
+    source.unlink()
+
+
+def _copy(source: UPath, target: UPath, contenthash: str) -> None:
+    """Copy a file and read the copy back; it shows under its name once it is whole and on the disk."""
     part = target.with_name(f".{target.name}.part") if target.protocol == "" else target
     with source.open("rb") as reader, storage.create(part) as writer:
         shutil.copyfileobj(reader, writer, 2**20)
     if _sha1(part) != contenthash:
         raise OSError(errno.EIO, f"la copie de {contenthash} n'est pas identique")
-    if local:
+    if source.protocol == "" and target.protocol == "":
         shutil.copystat(str(source), str(part))
         _give(Path(str(part)), Path(str(source)))
     if part != target:
         part.replace(target)
         _settle(Path(str(target.parent)))
-    source.unlink()
 
 
 def _give(path: Path, like: Path) -> None:

@@ -88,7 +88,7 @@ def detect_missing(campaign: Campaign) -> None:
     """
     with journal.stage(campaign, STAGE) as closing:
         spaces = read_spaces(campaign)
-        _refuse_unknown_courses(campaign, spaces)
+        refuse_unknown_courses(campaign, spaces)
         facts = read_facts(campaign, spaces, load_model(campaign))
         rows = [_row(campaign, space, *decide(space, facts)) for space in spaces]
         decision = tables.decision
@@ -304,7 +304,8 @@ def _row(campaign: Campaign, space: Space, decision: str, reason: str) -> dict[s
     }
 
 
-def _refuse_unknown_courses(campaign: Campaign, spaces: Collection[Space]) -> None:
+def refuse_unknown_courses(campaign: Campaign, spaces: Collection[Space]) -> None:
+    """Raise :class:`TransitionError` if the run is limited to codes that none of these spaces has."""
     codes = {space.code for space in spaces}
     refuse_all(
         f"Codes demandés qu'aucun espace ne porte ({campaign.platform.label}) ; corrigez le formulaire :",

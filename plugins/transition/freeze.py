@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from transition import caps, journal, snapshot
-from transition.backup.stage import complete_backup
+from transition.backup.stage import complete_backup, complete_mbz
 from transition.campaign import Campaign, now
 from transition.decisions import still_excluded
 from transition.enrolment import people
@@ -35,11 +35,12 @@ def freeze(campaign: Campaign) -> None:
             closing["detail"] = "déjà figé"
             return
         check_approved(campaign)
+        unmade = complete_mbz(campaign)  # before the keys: Moodle logs each
         people.record_people(campaign)
         pads.record(campaign)
         lines = _fill_keys(campaign)
         _refuse_stale(campaign, lines)
-        aside = {**complete_backup(campaign), **missing_exports(campaign)}
+        aside = {**unmade, **complete_backup(campaign), **missing_exports(campaign)}
         aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
         _set_aside(campaign, aside)
         _open_progress(campaign)

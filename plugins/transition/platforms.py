@@ -40,9 +40,13 @@ class Categories(Strict):
 
 
 class Dates(Strict):
-    """When the platform's DAG runs, as a five-field cron expression in the platform's time zone."""
+    """When the platform's DAGs run, as five-field cron expressions in the platform's time zone.
+
+    ``backup``: July's, by default on the third Monday of July (``1#3``), at 02:00.
+    """
 
     transition: str = Field(pattern=r"^\S+ \S+ \S+ \S+ \S+$")
+    backup: str = Field(default="0 2 * 7 1#3", pattern=r"^\S+ \S+ \S+ \S+ \S+$")
 
 
 class Caps(Strict):
@@ -102,7 +106,8 @@ class Platform(Strict):
     maintenance mode is a row of the database, and nobody but a person purges Moodle's caches.
     ``exchange``: a folder that Moodle's command line and Airflow both see under this path, for Moodle's own backup
     files (.mbz); without it, or without ``moodle_command``, there are none.
-    ``dataroot``: Moodle's data folder as Airflow sees it; without it, contents of files are listed, not moved.
+    ``dataroot``: Moodle's data folder as Airflow sees it; without it, contents of files are neither backed up nor
+    moved: those that nothing uses any more are listed.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")

@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import sqlalchemy as sa
-from upath import UPath
 
 from transition import journal
 from transition.apogee.checks import check_feed
 from transition.audit import audit, journal_absent
+from transition.backup.mbz import check_exchange
 from transition.campaign import Campaign, now
 from transition.contents import check_dataroot
 from transition.decisions import check_categories
@@ -47,6 +47,16 @@ def preflight(campaign: Campaign) -> None:
             settle_swaps(campaign)
             journal_abandoned(campaign)
         closing["detail"] = counted(contexts, "contexte relevé", "contextes relevés")
+
+
+def check_backup(campaign: Campaign) -> None:
+    """What July's backup needs, before it begins: raises one :class:`TransitionError` with every finding.
+
+    Neither a feed, nor the right to write in Moodle.
+    """
+    checks = (other_site, _version, _rules, _storage, _clock, check_dataroot, check_command, check_exchange)
+    findings = [finding for check in checks for finding in _collect(check, campaign)]
+    refuse_all(f"Contrôles préalables ({campaign.platform.label}) :", findings)
 
 
 def _collect(check: Callable[[Campaign], Iterable[str]], campaign: Campaign) -> list[str]:
@@ -113,7 +123,7 @@ def _rights(campaign: Campaign) -> Iterator[str]:
 
 
 def _storage(campaign: Campaign) -> Iterator[str]:
-    folder = UPath(campaign.platform.storage)
+    folder = campaign.storage
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{campaign.platform.name}-essai"
@@ -168,5 +178,6 @@ _BEFORE_STATE = (
     check_server,
     check_dataroot,
     check_command,
+    check_exchange,
 )
 _AFTER_STATE = (check_categories, audit, other_writers)

@@ -10,12 +10,12 @@ from upath import UPath
 
 from transition.campaign import Campaign
 
-Kind = Literal["backup", "exports", "pads", "filedir", "reports"]
+Kind = Literal["backup", "mbz", "exports", "pads", "filedir", "reports"]
 
 
 def folder(campaign: Campaign, kind: Kind) -> UPath:
-    """The folder ``<storage>/<platform>/<year>/<kind>``, perhaps absent; ``storage``: a path or a URL of fsspec."""
-    return UPath(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / kind
+    """The folder ``<storage>/<platform>/<year>/<kind>``, perhaps absent."""
+    return campaign.storage / campaign.platform.name / str(campaign.year) / kind
 
 
 def run_name(campaign: Campaign) -> str:

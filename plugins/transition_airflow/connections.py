@@ -104,6 +104,28 @@ def feed_folder(conn_id: str) -> "Path | UPath | None":
     return Path(path) if isinstance(path, str) and Path(path).is_absolute() else None
 
 
+def storage_root(storage: str) -> "UPath | None":
+    """The folder of a platform's ``storage`` that is a URL, served by the Airflow connection that it may name.
+
+    ``s3://aws_transition@bucket/prefix``: by the connection ``aws_transition``. None for a plain path. Raises
+    :class:`TransitionError` if the package of that kind of storage is missing.
+    """
+    if "://" not in storage:
+        return None
+    from airflow.sdk import ObjectStoragePath
+
+    try:
+        root = ObjectStoragePath(storage)
+        root.fs  # noqa: B018  # only then is the file system looked for
+    except (ImportError, ValueError):
+        raise TransitionError(
+            f"Le stockage « {storage} » demande un paquet qui n'est pas installé : pour S3,"
+            " apache-airflow-providers-amazon[s3fs], à ajouter à requirements.in ; sinon, donnez un dossier."
+        ) from None
+    found: UPath = root
+    return found
+
+
 def etherpad(conn_id: str | None) -> "Etherpad | None":
     """The Etherpad server of a connection (type ``http``): its address, its API key as the password.
 

@@ -9,6 +9,9 @@ from transition.errors import TransitionError
 from transition.platforms import Platform, load_platform
 from transition_airflow.timetable import PunctualCronTimetable
 
+# A course code (Moodle's `course.idnumber`, 100 characters): no blank, no quote, nothing that separates a list.
+CODE = r"^[A-Za-z0-9][A-Za-z0-9_./+:-]{0,99}$"
+
 
 @dataclass(frozen=True)
 class PlatformFile:

@@ -68,7 +68,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     """
     from transition.campaign import Campaign
     from transition.platforms import load_platform
-    from transition_airflow.connections import engine, etherpad, feed
+    from transition_airflow.connections import engine, etherpad, feed, storage_root
 
     platform = load_platform(platform_name)
     run, params = context["dag_run"], context["params"]
@@ -85,6 +85,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
         server=engine(platform.connections.moodle),
         feed=feed(platform.connections.apogee, platform.connections.teachers),
         etherpad=etherpad(platform.connections.etherpad),
+        root=storage_root(platform.storage),
         dry_run=is_dry(context),
         courses=courses,
         actor=_actor(context),
@@ -92,16 +93,19 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     )
 
 
-def bare_campaign(platform_name: str, context: "Context", year: int, dry_run: bool = False) -> "Campaign":
+def bare_campaign(
+    platform_name: str, context: "Context", year: int, *, courses: tuple[str, ...] = (), dry_run: bool = False
+) -> "Campaign":
     """A campaign without what only the transition needs: neither feed nor Etherpad; unless it is dry, it writes."""
     from transition.campaign import Campaign
     from transition.platforms import load_platform
-    from transition_airflow.connections import engine
+    from transition_airflow.connections import engine, storage_root
 
     platform = load_platform(platform_name)
     return Campaign(
         platform=platform, year=year, run_id=context["dag_run"].run_id, server=engine(platform.connections.moodle),
-        dry_run=dry_run, actor=_actor(context), attempt=context["ti"].try_number,
+        root=storage_root(platform.storage), courses=courses, dry_run=dry_run, actor=_actor(context),
+        attempt=context["ti"].try_number,
     )  # fmt: skip
 
 
@@ -123,6 +127,13 @@ def chosen(context: "Context", task_id: str) -> tuple[int, tuple[str, ...]]:
             " « Downstream »."
         )
     return int(found["year"]), courses
+
+
+def local_year(platform_name: str, context: "Context") -> int:
+    """The year of the night that the run is for, in the platform's time zone."""
+    from transition.platforms import load_platform
+
+    return _local(context["dag_run"].run_after, load_platform(platform_name).timezone).year
 
 
 def is_scheduled(context: "Context") -> bool:

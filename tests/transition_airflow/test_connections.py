@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB, free_port
 from transition.errors import TransitionError, UnreachableError
-from transition_airflow.connections import engine, etherpad, feed_folder
+from transition_airflow.connections import engine, etherpad, feed_folder, storage_root
 
 
 @pytest.fixture
@@ -121,3 +121,19 @@ def test_no_etherpad_declared_or_none_there() -> None:
     assert etherpad(None) is None
     with pytest.raises(TransitionError, match="« etherpad_absent » n'existe pas"):
         etherpad("etherpad_absent")
+
+
+def test_a_storage_that_is_a_url_is_served_by_airflow(tmp_path: Path) -> None:
+    assert storage_root(str(tmp_path)) is None, "a folder needs nobody"
+    root = storage_root(f"file://{tmp_path}/objets")
+    assert root is not None
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "b").write_bytes(b"c")
+    assert (tmp_path / "objets" / "a" / "b").read_bytes() == b"c"
+
+
+def test_a_storage_whose_package_is_missing_names_it() -> None:
+    with pytest.raises(
+        TransitionError, match=r"s3://aws_transition@seau/prefixe.*apache-airflow-providers-amazon\[s3fs\]"
+    ):
+        storage_root("s3://aws_transition@seau/prefixe")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from transition import storage
+from transition.backup.file_contents import missing_contents
 from transition.backup.manifest import BackupSet, state_of, verified_sets
 from transition.backup.rows import backup_traces, concerned_spaces, keyed_rows
 from transition.campaign import Campaign
+from transition.rules.model import load_rules
 
 SPACES_AT_ONCE = 500  # bounds the size of a manifest, of a file's footer, and what a kill can cost
 
@@ -38,12 +40,14 @@ def stale_spaces(campaign: Campaign, spaces: Mapping[int, str] | None = None) ->
 
 
 def held_spaces(campaign: Campaign, spaces: Collection[int], rejected: list[str]) -> dict[int, Held]:
-    """Each space's latest verified set; files are read whole to compare their SHA-256. ``rejected``: sets set aside."""
+    """Each space's latest verified set; files are read whole to compare their SHA-256, and every
+    content of their files must be there with its size. ``rejected``: receives the sets set aside, and why."""
     held: dict[int, Held] = {}
     for backup in verified_sets(campaign, rejected):
         new = {courseid for courseid in backup.manifest.spaces if courseid in spaces and courseid not in held}
         if new:
             damaged = _damage(backup, new)
+            damaged |= missing_contents(campaign, backup, new - damaged.keys())
             held |= {
                 courseid: Held(
                     backup.manifest.created_at, backup.manifest.spaces[courseid].state, damaged.get(courseid, "")
@@ -53,10 +57,16 @@ def held_spaces(campaign: Campaign, spaces: Collection[int], rejected: list[str]
     return held
 
 
-def present_states(campaign: Campaign, courses: list[int]) -> dict[int, str]:
-    """The state (:func:`~transition.backup.manifest.state_of`) of each space in the database now; '' without traces."""
+def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = False) -> dict[int, str]:
+    """The state (:func:`~transition.backup.manifest.state_of`) of each space in the database now; '' without traces.
+
+    :param lasting: leave out the tables that Moodle writes at every page view (of which only rules ``live`` tell).
+    """
     states: dict[int, str] = {}
     traces = backup_traces(campaign)
+    if lasting:
+        live = {rule.rule for rule in load_rules() if rule.live}
+        traces = {name: of_table for name, of_table in traces.items() if {trace.rule for trace in of_table} - live}
     for part in slices(courses):
         found: dict[int, dict[str, tuple[int, int]]] = {courseid: {} for courseid in part}
         for name, of_table in traces.items():

@@ -49,12 +49,28 @@ class TableFile(Strict):
     spaces: dict[int, SpaceRows]
 
 
+class Contents(Strict):
+    """The contents of a space's files, each counted once: how many are stored, their bytes.
+
+    ``lost``: SHA-1 of those that Moodle itself no longer held intact.
+    """
+
+    number: int
+    bytes: int
+    lost: tuple[str, ...]
+
+
 class Space(Strict):
-    """A course space in a set. ``state``: :func:`state_of` its rows, all tables together."""
+    """A course space in a set.
+
+    :param state: :func:`state_of` its rows, all tables together.
+    :param contents: of its files; None: the platform declared no ``dataroot``, they are not in the backup.
+    """
 
     code: str
     rows: int
     state: str
+    contents: Contents | None
 
 
 class Manifest(Strict):

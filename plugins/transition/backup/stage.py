@@ -1,26 +1,29 @@
 """Stage july_backup: every trace of every space, off the server, then read back."""
 
 import logging
-import time
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 
 from transition import journal, storage
 from transition.backup import manifest as sets
+from transition.backup import mbz
 from transition.backup.coverage import slices, stale_spaces
-from transition.backup.manifest import Manifest, Space, TableFile, state_of
+from transition.backup.file_contents import keep_contents
+from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
 from transition.backup.rows import State, backup_traces, concerned_spaces, keyed_rows
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
+from transition.errors import UnreachableError
 from transition.french import counted
+from transition.progress import Progress
 
 _STAGE = "july_backup"
 _log = logging.getLogger(__name__)
 
 
-class IncompleteBackupError(RuntimeError):
-    """Some tables could not be read or written: a fault, worth another try, which takes up only what is missing."""
+class IncompleteBackupError(UnreachableError):
+    """Some tables or spaces have no verified backup: worth another try, which takes up only what is missing."""
 
 
 def july_backup(campaign: Campaign) -> None:
@@ -30,13 +33,35 @@ def july_backup(campaign: Campaign) -> None:
     so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed.
     """
     with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
-        spaces = concerned_spaces(campaign)
-        stale = stale_spaces(campaign, spaces)
-        rows, failures, broken = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
-        closing["rows_moved"] = rows
-        closing["detail"] = _summary(len(spaces), len(stale), rows, len(failures))
-        if broken:
-            raise IncompleteBackupError(f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}.")
+        _complete(campaign, concerned_spaces(campaign), closing)
+
+
+def back_up_spaces(campaign: Campaign, spaces: Mapping[int, str], label: str) -> None:
+    """The same for some spaces (course id to code): raises :class:`IncompleteBackupError` if any has no backup at last.
+
+    :param label: what they are, for the journal.
+    """
+    with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
+        failures = _complete(campaign, spaces, closing)
+        closing["detail"] = f"{label} : {closing['detail']}"
+        _log.info("%s.", closing["detail"])
+        if failures:
+            listed = (f"{spaces[courseid] or courseid} ({reason})" for courseid, reason in sorted(failures.items()))
+            raise IncompleteBackupError(
+                f"{label} : {len(failures)} espaces sur {len(spaces)} restent sans sauvegarde vérifiée, les autres"
+                " l'ont. Corrigez la cause, puis relancez cette tâche, qui ne reprend que ce qui manque :\n  - "
+                + "\n  - ".join(listed)
+            )
+
+
+def complete_mbz(campaign: Campaign) -> dict[int, str]:
+    """Moodle's own backup (.mbz) of the spaces in scope whose traces changed since theirs; before keys are frozen.
+
+    Returns the spaces that have none of their present traces, and why: nothing may be moved out of them. Nothing where
+    the platform declares no such files.
+    """
+    with campaign.lock(_STAGE):
+        return mbz.make_missing(campaign, concerned_spaces(campaign, in_scope=True))
 
 
 def complete_backup(campaign: Campaign) -> dict[int, str]:
@@ -49,35 +74,47 @@ def complete_backup(campaign: Campaign) -> dict[int, str]:
         stale = stale_spaces(campaign, spaces)
         rows, failures, _ = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
         with campaign.engine.begin() as connection:
-            detail = "avant le gel : " + _summary(len(spaces), len(stale), rows, len(failures))
+            detail = "avant le gel : " + _summary(campaign, len(spaces), len(stale), rows, len(failures))
             journal.record(connection, campaign, _STAGE, "completed", rows_moved=rows, detail=detail)
         return failures
 
 
-def _summary(spaces: int, stale: int, rows: int, failed: int) -> str:
+def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, object]) -> dict[int, str]:
+    """Back up what is missing, Moodle's own files first: it logs each, and that row is then in the backup as well.
+
+    Fills the stage's closing entry; returns the spaces that failed and why.
+    """
+    unmade = mbz.make_missing(campaign, spaces)
+    stale = stale_spaces(campaign, spaces)
+    rows, failures, broken = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
+    closing["rows_moved"] = rows
+    closing["detail"] = _summary(campaign, len(spaces), len(stale), rows, len(failures))
+    if unmade:
+        closing["detail"] = f"{closing['detail']}, {len(unmade)} sans fichier .mbz de Moodle"
+    if broken:
+        raise IncompleteBackupError(f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}.")
+    return {**unmade, **failures}
+
+
+def _summary(campaign: Campaign, spaces: int, stale: int, rows: int, failed: int) -> str:
+    without = "" if campaign.platform.dataroot else " ; sans le contenu des fichiers : la clé dataroot manque"
     if not stale:
-        return f"{counted(spaces, 'espace', 'espaces')}, déjà en sauvegarde dans leur état actuel : rien à écrire"
+        return f"{counted(spaces, 'espace', 'espaces')}, déjà en sauvegarde dans leur état actuel{without}"
     failing = f", {failed} sans sauvegarde vérifiée (voir les lignes « failed »)" if failed else ""
     concerned = counted(spaces, "espace", "espaces")
-    return f"{stale - failed} sur {concerned} en sauvegarde relue, {counted(rows, 'ligne', 'lignes')}{failing}"
+    return f"{stale - failed} sur {concerned} en sauvegarde relue, {counted(rows, 'ligne', 'lignes')}{failing}{without}"
 
 
 def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[int, str], set[str]]:
     """Write and verify sets of some spaces each: rows written, spaces that failed and why, tables that failed."""
     total, failures, broken = 0, dict[int, str](), set[str]()
-    begin = time.monotonic()
     _discard_unfinished(campaign)
-    done = 0
     for part in slices(list(spaces)):
         rows, failed, tables = _write_set(campaign, {courseid: spaces[courseid] for courseid in part})
-        total, done = total + rows, done + len(part)
+        total += rows
         failures |= failed
         broken |= tables
-        seconds = time.monotonic() - begin
-        _log.info(
-            "Sauvegarde : %d espaces sur %d, %d lignes, %.0f lignes/s, reste environ %.0f s",
-            done, len(spaces), total, total / max(seconds, 0.001), seconds / done * (len(spaces) - done),
-        )  # fmt: skip
+        _log.info("Sauvegarde : %d lignes, un jeu de %d espaces sur %d terminé", total, len(part), len(spaces))
     return total, failures, broken
 
 
@@ -88,7 +125,9 @@ def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict
     files: dict[str, TableFile] = {}
     failures: dict[int, str] = {}
     broken: set[str] = set()
-    for table, traces in backup_traces(campaign).items():
+    traces_by_table = backup_traces(campaign)
+    progress = Progress(f"Sauvegarde ({len(spaces)} espaces)", len(traces_by_table), "tables", "lignes")
+    for table, traces in traces_by_table.items():
         path, states = folder / f"{table}.parquet", dict[int, State]()
         try:
             with keyed_rows(campaign, table, traces, spaces) as keyed:
@@ -105,19 +144,31 @@ def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict
             if written and written.file:
                 files[table] = written.file
                 failures |= written.failures
-    manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files)
+        progress.step(files[table].rows if table in files else 0)
+    kept, unkept = keep_contents(campaign, folder, files.get("files"), spaces)
+    broken |= {f"espace {courseid} : {reason}" for courseid, reason in unkept.items()}
+    failures |= unkept
+    manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files, kept)
     failures |= _verify(campaign, manifest)
     _journal_failures(campaign, failures)
     return sum(space.rows for courseid, space in manifest.spaces.items() if courseid not in failures), failures, broken
 
 
-def _manifest(campaign: Campaign, name: str, spaces: Mapping[int, str], files: dict[str, TableFile]) -> Manifest:
+def _manifest(
+    campaign: Campaign,
+    name: str,
+    spaces: Mapping[int, str],
+    files: dict[str, TableFile],
+    contents: Mapping[int, Contents],
+) -> Manifest:
     moodle = campaign.moodle
 
     def of_space(courseid: int, code: str) -> Space:
         rows = {table: file.spaces[courseid] for table, file in files.items() if courseid in file.spaces}
         state = state_of({table: (found.rows, found.checksum) for table, found in rows.items()})
-        return Space(code=code, rows=sum(found.rows for found in rows.values()), state=state)
+        return Space(
+            code=code, rows=sum(found.rows for found in rows.values()), state=state, contents=contents.get(courseid)
+        )
 
     return Manifest(
         name=name, platform=campaign.platform.name, site=moodle.site,
@@ -137,10 +188,13 @@ def _verify(campaign: Campaign, manifest: Manifest) -> dict[int, str]:
         return dict.fromkeys(manifest.spaces, f"sauvegarde {manifest.name} : {faults[0]}")
     digest = sets.mark_verified(folder)
     rows = sum(table.rows for table in manifest.tables.values())
+    detail = f"jeu {manifest.name} : {len(manifest.spaces)} espaces, {len(manifest.tables)} tables, manifeste {digest}"
+    if lost := {
+        contenthash for space in manifest.spaces.values() if space.contents for contenthash in space.contents.lost
+    }:
+        detail += f" ; {len(lost)} contenus de fichiers que Moodle n'a plus intacts (dont {min(lost)})"
+        _log.warning("%s", detail)
     with campaign.engine.begin() as connection:
-        detail = (
-            f"jeu {manifest.name} : {len(manifest.spaces)} espaces, {len(manifest.tables)} tables, manifeste {digest}"
-        )
         journal.record(connection, campaign, _STAGE, "verified", rows_before=rows, rows_after=rows, detail=detail)
     return {}
 

@@ -77,7 +77,7 @@ def _check(campaign: Campaign, path: Path, pair: Pair, activities: Collection[Ac
 def _faults(campaign: Campaign, mbz: Mbz, pair: Pair, activities: Collection[Activity]) -> Iterator[str]:
     if mbz.with_users:
         yield (
-            f"contient des données d'utilisateurs ({mbz.users} comptes) alors que backup_general_users est à 0 :"
+            f"contient des données d'utilisateurs ({len(mbz.users)} comptes) alors que backup_general_users est à 0 :"
             " vérifiez que ce réglage n'est pas fixé dans le config.php de Moodle"
         )
     if mbz.course != pair.source.courseid:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from upath import UPath
 
 from transition import journal, preflight, storage
 from transition.backup.manifest import BackupSet, verified_sets
@@ -65,7 +64,7 @@ def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
 
 def latest_year(campaign: Campaign) -> int:
     """The latest year, up to the campaign's, whose storage holds backups; the campaign's own if none does."""
-    root = UPath(campaign.platform.storage) / campaign.platform.name
+    root = campaign.storage / campaign.platform.name
     years = {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.exists() else set()
     held = [year for year in years if year <= campaign.year and (root / str(year) / "backup").exists()]
     return max(held, default=campaign.year)

@@ -1,0 +1,86 @@
+"""The contents of the files that a backup set names: each stored once a year, in the year's ``filedir``.
+
+The set's own table ``files`` is their list (``contenthash``, ``filesize``), vouched for by the manifest like any table.
+"""
+
+from collections.abc import Collection, Iterator
+
+import pyarrow.parquet as pq
+from upath import UPath
+
+from transition.backup.manifest import BackupSet, Contents, TableFile
+from transition.backup.read import read_space
+from transition.backup.table import SPACE
+from transition.campaign import Campaign
+from transition.contents import EMPTY, keep_copy, kept_sizes
+from transition.progress import Progress
+
+_COLUMNS = [SPACE, "contenthash", "filesize"]
+
+
+def keep_contents(
+    campaign: Campaign, folder: UPath, files: TableFile | None, courses: Collection[int]
+) -> tuple[dict[int, Contents], dict[int, str]]:
+    """Copy the contents that a new set's table ``files`` names, whatever was copied before checked again.
+
+    Returns what each space has, and why the contents of others could not be stored (a full disk…). A content that
+    Moodle itself has lost, or holds altered, is counted and does not fail its space: nobody can back it up any more.
+    Without ``dataroot``, nothing.
+    """
+    if not campaign.platform.dataroot:
+        return {}, {}
+    wanted = dict(_named(folder, files)) if files else {}
+    sizes = {contenthash: size for named in wanted.values() for contenthash, size in named.items()}
+    lost, failed = set[str](), dict[str, str]()
+    progress = Progress("Contenus des fichiers", len(sizes), "contenus", "Mo")
+    for contenthash, size in sorted(sizes.items()):
+        try:
+            if not keep_copy(campaign, contenthash):
+                lost.add(contenthash)
+        except OSError as error:
+            failed[contenthash] = f"contenu {contenthash} : copie impossible ({type(error).__name__})"
+        progress.step(size / 1e6)
+    kept, failures = dict[int, Contents](), dict[int, str]()
+    for courseid in courses:
+        mine = wanted.get(courseid, {})
+        if unstored := sorted(failed.keys() & mine.keys()):
+            failures[courseid] = failed[unstored[0]]
+            continue
+        missing = tuple(sorted(lost & mine.keys()))
+        present = [size for contenthash, size in mine.items() if contenthash not in missing]
+        kept[courseid] = Contents(number=len(present), bytes=sum(present), lost=missing)
+    return kept, failures
+
+
+def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[int]) -> dict[int, str]:
+    """The spaces, among these, whose contents are not all in the storage with their size, and a French reason."""
+    found: dict[int, str] = {}
+    wanted: dict[int, dict[str, int]] = {}
+    for courseid in courses:
+        contents = backup.manifest.spaces[courseid].contents
+        if contents is None:
+            if campaign.platform.dataroot:
+                found[courseid] = f"sauvegarde {backup.manifest.name} : sans le contenu des fichiers"
+        elif contents.number:
+            rows = read_space(backup, "files", courseid).select(_COLUMNS[1:])
+            named = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+            wanted[courseid] = {c: size for c, size in named.items() if c != EMPTY and c not in contents.lost}
+    sizes = kept_sizes(campaign, {contenthash for named in wanted.values() for contenthash in named})
+    for courseid, named in wanted.items():
+        if bad := sorted(c for c, size in named.items() if sizes.get(c) != size):
+            found[courseid] = (
+                f"sauvegarde {backup.manifest.name} : {len(bad)} contenus de fichiers manquent ou sont altérés"
+                f" ({bad[0]}…)"
+            )
+    return found
+
+
+def _named(folder: UPath, files: TableFile) -> Iterator[tuple[int, dict[str, int]]]:
+    """The contents that each space's rows of ``files`` name, and their sizes."""
+    with (folder / files.file).open("rb") as source, pq.ParquetFile(source) as parquet:
+        for courseid, rows in files.spaces.items():
+            groups = list(range(rows.first_group, rows.first_group + rows.groups))
+            _, hashes, sizes = parquet.read_row_groups(groups, columns=_COLUMNS).select(_COLUMNS).columns
+            named = dict(zip(hashes.to_pylist(), sizes.to_pylist(), strict=True))
+            named.pop(EMPTY, None)
+            yield courseid, named

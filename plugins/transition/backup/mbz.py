@@ -1,0 +1,223 @@
+"""Moodle's own backup of each space (.mbz, with users' data), made by its command line, opened, then stored.
+
+Beside the rows: a file that Moodle restores by itself, on any site. In ``<storage>/<platform>/<year>/mbz/<course id>/``
+lie ``<moment>.mbz`` and, once it was opened and read back, ``<moment>.json``, which vouches for it. None is ever
+replaced: what was made before a reset must not give way to what was made after.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from upath import UPath
+
+from transition import journal, storage
+from transition.backup import manifest as sets
+from transition.backup.coverage import present_states
+from transition.campaign import Campaign, now
+from transition.errors import TransitionError, UnreachableError
+from transition.moodle.command_line import CommandLine
+from transition.moodle.mbz import Mbz, UnusableMbzError, read_mbz, site_hash
+from transition.platforms import Platform, Strict
+from transition.progress import Progress
+
+_STAGE = "july_backup"
+_SCRIPT = "backup.php"
+_SECONDS = 4 * 3600  # a space of many gigabytes
+_log = logging.getLogger(__name__)
+
+
+class Made(Strict):
+    """A .mbz that was opened and stored. ``state``: the space's lasting traces just before (``present_states``)."""
+
+    file: str
+    bytes: int
+    sha256: str
+    courseid: int
+    code: str
+    site: str
+    site_identifier: str
+    state: str
+    activities: int
+    users: int
+    run_id: str
+    made_at: datetime
+
+
+@dataclass(frozen=True)
+class _Space:
+    """A space to back up. ``state``: its lasting traces now."""
+
+    courseid: int
+    code: str
+    state: str
+
+
+def declared(platform: Platform) -> bool:
+    """Whether the platform asks for these files: it declares ``moodle_command`` and ``exchange``."""
+    return bool(platform.moodle_command and platform.exchange)
+
+
+def check_exchange(campaign: Campaign) -> Iterator[str]:
+    """For preflight: the declared folder is there, and Airflow may take files out of it."""
+    exchange = campaign.platform.exchange
+    if exchange and not (Path(exchange).is_dir() and os.access(exchange, os.R_OK | os.W_OK | os.X_OK)):
+        yield (
+            f"le dossier {exchange} n'existe pas ou n'est pas inscriptible par le compte d'Airflow : créez-le, donnez"
+            " les droits à ce compte et à celui de Moodle, ou corrigez « exchange »"
+        )
+
+
+def make_missing(campaign: Campaign, spaces: Mapping[int, str]) -> dict[int, str]:
+    """Have Moodle back up those of these spaces that have no file of their present traces; why it failed for some.
+
+    A file is good as long as the space's traces have not changed since; views and last accesses (rules ``live``), which
+    such a file does not hold, do not count. A space whose traces are all gone needs no other one than it has. Each
+    space that fails is journalled. Call it before rows are backed up or keys are frozen: Moodle logs each such backup.
+    :param spaces: course id to code.
+    """
+    failures: dict[int, str] = {}
+    if not declared(campaign.platform):
+        return failures
+    states = present_states(campaign, list(spaces), lasting=True)
+    missing = [courseid for courseid in spaces if not _fresh(campaign, courseid, states[courseid])]
+    progress = Progress("Fichiers .mbz de Moodle", len(missing), "espaces", "Mo")
+    for courseid in missing:
+        size = 0
+        try:
+            made = _make(campaign, _Space(courseid, spaces[courseid], states[courseid]))
+        except (UnusableMbzError, UnreachableError, TransitionError) as error:
+            failures[courseid] = f"fichier .mbz de Moodle : {error}"
+        except OSError as error:
+            failures[courseid] = f"fichier .mbz de Moodle : {type(error).__name__} ({error.strerror})"
+        else:
+            size = made.bytes
+        _record(campaign, courseid, failures.get(courseid), size)
+        progress.step(size / 1e6)
+    return failures
+
+
+def latest(campaign: Campaign, courseid: int) -> Iterator[Made]:
+    """The files of a space that are there with their size, of this very site, latest first."""
+    folder, moodle = _folder(campaign, courseid), campaign.moodle
+    if not folder.exists():
+        return
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.name, reverse=True):
+        try:
+            made = Made.model_validate_json(path.read_bytes())
+        except ValidationError:
+            continue
+        mine = (made.courseid, made.site, made.site_identifier) == (
+            courseid, moodle.site, moodle.config.get("siteidentifier", ""),
+        )  # fmt: skip
+        file = folder / made.file
+        if mine and file.exists() and file.stat().st_size == made.bytes:
+            yield made
+
+
+def _fresh(campaign: Campaign, courseid: int, state: str) -> bool:
+    return any(made.state == state or not state for made in latest(campaign, courseid))
+
+
+def _make(campaign: Campaign, space: _Space) -> Made:
+    """Make, open and store the file of one space; nothing of it stays in the exchange folder."""
+    courseid = space.courseid
+    exchange, prefix = Path(str(campaign.platform.exchange)), campaign.platform.moodle_command or ()
+    _clear(exchange, courseid)  # what a killed run left
+    activities, people = _expected(campaign, courseid)
+    try:
+        said = CommandLine(prefix).run(_SCRIPT, f"--courseid={courseid}", f"--destination={exchange}", seconds=_SECONDS)
+        found = _exchanged(exchange, courseid)
+        if len(found) != 1:  # the script ends with 0 whatever happened: its last line tells
+            last = (said.strip().splitlines() or ["aucun message"])[-1][:200]
+            raise UnusableMbzError(f"n'est pas dans {exchange} ; {_SCRIPT} dit « {last} »")
+        mbz = read_mbz(found[0])
+        _refuse_other(campaign, courseid, mbz, activities, people)
+        return _store(campaign, space, found[0], mbz)
+    finally:
+        _clear(exchange, courseid)
+
+
+def _refuse_other(
+    campaign: Campaign, courseid: int, mbz: Mbz, activities: Collection[int], people: Collection[int]
+) -> None:
+    """Refuse a file that is not of this space, or lacks users' data or activities."""
+    if mbz.site != site_hash(campaign.moodle.config.get("siteidentifier", "")):
+        raise UnusableMbzError("vient d'un autre site : corrigez moodle_command")
+    if mbz.course != courseid:
+        raise UnusableMbzError(f"est celui du cours {mbz.course}")
+    if mbz.settings.get("users") != "1" or mbz.settings.get("anonymize") not in (None, "0"):
+        raise UnusableMbzError(
+            "est sans les données des utilisateurs, ou anonyme : réglez les valeurs par défaut des sauvegardes dans"
+            " Moodle (Administration du site > Cours > Sauvegardes)"
+        )
+    if lacking := set(activities) - mbz.activities:
+        raise UnusableMbzError(
+            f"n'a que {len(mbz.activities)} activités, il en manque {len(lacking)} (module {min(lacking)}…)"
+        )
+    if lacking := set(people) - mbz.users:
+        raise UnusableMbzError(f"n'a que {len(mbz.users)} utilisateurs, il manque {len(lacking)} inscrits")
+
+
+def _expected(campaign: Campaign, courseid: int) -> tuple[set[int], set[int]]:
+    """The activities of a space that are not being deleted, and the accounts enrolled in it, before its backup."""
+    moodle = campaign.moodle
+    cm, enrol, ue, user = (moodle[name].c for name in ("course_modules", "enrol", "user_enrolments", "user"))
+    activities = sa.select(cm.id).where(cm.course == courseid, cm.deletioninprogress == 0)
+    enrolled = sa.select(ue.userid).where(
+        enrol.courseid == courseid, ue.enrolid == enrol.id, user.id == ue.userid, user.deleted == 0
+    )
+    with campaign.engine.connect() as connection:
+        return set(connection.execute(activities).scalars()), set(connection.execute(enrolled).scalars())
+
+
+def _store(campaign: Campaign, space: _Space, source: Path, mbz: Mbz) -> Made:
+    folder, name, digest = _folder(campaign, space.courseid), sets.new_name(), hashlib.sha256()
+    storage.make_private(folder)
+    for unfinished in folder.glob("*.mbz"):
+        if not unfinished.with_suffix(".json").exists():
+            unfinished.unlink()
+    target = folder / f"{name}.mbz"
+    with source.open("rb") as reader, storage.create(target) as writer:
+        while block := reader.read(2**20):
+            digest.update(block)
+            writer.write(block)
+    if storage.sha256(target) != digest.hexdigest():
+        raise UnusableMbzError(f"relu dans {folder} diffère de celui de Moodle")
+    made = Made(
+        file=target.name, bytes=target.stat().st_size, sha256=digest.hexdigest(),
+        courseid=space.courseid, code=space.code,
+        site=campaign.moodle.site, site_identifier=campaign.moodle.config.get("siteidentifier", ""), state=space.state,
+        activities=len(mbz.activities), users=len(mbz.users), run_id=campaign.run_id, made_at=now(),
+    )  # fmt: skip
+    storage.write(folder / f"{name}.json", made.model_dump_json(indent=1).encode())
+    return made
+
+
+def _record(campaign: Campaign, courseid: int, failure: str | None, size: int) -> None:
+    if failure:
+        _log.warning("Espace %d : %s", courseid, failure)
+    detail = failure or f"fichier .mbz de Moodle, ouvert et relu ({size} octets)"
+    with campaign.engine.begin() as connection:
+        action = "failed" if failure else "mbz"
+        journal.record(connection, campaign, _STAGE, action, courseid=courseid, detail=detail)
+
+
+def _exchanged(exchange: Path, courseid: int) -> list[Path]:
+    """The files of a course, by Moodle's own name (``backup_plan_dbops::get_default_backup_filename``)."""
+    return sorted(exchange.glob(f"*-moodle2-course-{courseid}-*.mbz"))
+
+
+def _clear(exchange: Path, courseid: int) -> None:
+    for path in _exchanged(exchange, courseid):
+        path.unlink(missing_ok=True)
+
+
+def _folder(campaign: Campaign, courseid: int) -> UPath:
+    return storage.folder(campaign, "mbz") / str(courseid)

@@ -1,0 +1,68 @@
+"""Everything that is written off the server, on a storage that is no plain folder: written, read back, relied upon."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from airflow.sdk import ObjectStoragePath
+from upath import UPath
+
+from tests.backup.conftest import Open
+from tests.backup.test_backup import LI3INF01, the_set
+from tests.backup.test_file_contents import Declared, declared, named_by_moodle
+from tests.backup.test_mbz import Ground
+from transition import contents
+from transition.backup import mbz
+from transition.backup.coverage import stale_spaces
+from transition.backup.stage import july_backup
+from transition.grades import grade_exports, missing_exports
+from transition.report.stage import report
+from transition.restore.drill import latest_year, restore_drill
+
+__all__ = ["declared"]  # the fixture
+
+
+@pytest.mark.parametrize("kind", ["memory", "object storage"])
+def test_on_an_object_store(
+    open_campaign: Open, declared: Declared, few_rules: None, tmp_path: Path, kind: str
+) -> None:
+    root = UPath("memory://stockage") if kind == "memory" else ObjectStoragePath(f"file://{tmp_path}/objets")
+    ground = Ground(open_campaign, tmp_path)
+    mine = ground.campaign("essai", courses=("LI3INF01",))
+    dataroot = declared("ailleurs").platform.dataroot
+    campaign = replace(mine, root=root, platform=mine.platform.model_copy(update={"dataroot": dataroot}))
+    july_backup(campaign)
+    assert ground.calls() == [LI3INF01]
+    assert stale_spaces(campaign) == {}
+    july_backup(campaign)
+    assert ground.calls() == [], "its .mbz is found again"
+    [made] = mbz.latest(campaign, LI3INF01)
+    assert made.activities == len(ground.facts[LI3INF01]["activities"])
+
+    # A content that Moodle loses comes back; one that the storage loses is missed, then made up for.
+    [named] = named_by_moodle(campaign).values()
+    lost = contents._in(contents._filedir(campaign), min(named))
+    Path(str(lost)).unlink()
+    contents.put_back(campaign, list(named))
+    assert contents._sha1(lost) == lost.name
+    assert lost.stat().st_mode & 0o044 == 0o044, "Moodle reads it under another account"
+    (root / campaign.platform.name / "2026" / "filedir" / lost.name[:2] / lost.name[2:4] / lost.name).unlink()
+    assert stale_spaces(campaign).keys() == {LI3INF01}
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+
+    parquet = the_set(campaign).folder / "assign_submission.parquet"
+    parquet.write_bytes(parquet.read_bytes()[:-10])
+    assert "octets au lieu de" in stale_spaces(campaign)[LI3INF01]
+    july_backup(campaign)
+
+    grade_exports(campaign)
+    assert missing_exports(campaign) == {}
+    assert latest_year(replace(campaign, year=2030)) == 2026
+    restore_drill(campaign, 1, 0)
+    report(campaign)
+    reports = root / campaign.platform.name / "2026" / "reports"
+    proofs = [json.loads(path.read_bytes()) for path in reports.glob("*.json")]
+    assert len(proofs) == 2
+    assert not (tmp_path / "stockage").exists(), "nothing went to a plain folder"

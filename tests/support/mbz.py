@@ -1,0 +1,97 @@
+"""Moodle's ``backup.php``, stood in for by a script that writes backup files of Moodle's own shape, good and bad."""
+
+import gzip
+import hashlib
+import io
+import json
+import sys
+import tarfile
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]  # not tests.conftest's: the script imports nothing heavy
+
+MAIN = """<?xml version="1.0" encoding="UTF-8"?>
+<moodle_backup><information><name>{name}</name><moodle_version>2024100706</moodle_version>
+<original_wwwroot>http://127.0.0.1:8045</original_wwwroot><original_site_identifier_hash>{site}</original_site_identifier_hash>
+<original_course_id>{course}</original_course_id>
+<details><detail backup_id="{site}"><type>course</type><format>moodle2</format></detail></details>
+<contents><activities>{activities}</activities><course><courseid>{course}</courseid></course></contents>
+<settings><setting><level>root</level><name>users</name><value>{with_users}</value></setting>
+<setting><level>root</level><name>anonymize</name><value>0</value></setting>
+<setting><level>activity</level><activity>quiz_1</activity><name>users</name><value>0</value></setting></settings>
+</information></moodle_backup>"""
+ACTIVITY = """<activity><moduleid>{0}</moduleid><modulename>quiz</modulename>
+<directory>activities/quiz_{0}</directory></activity>"""
+
+
+def mbz_bytes(
+    course: int, site: str, activities: Collection[int], users: Collection[int], *, zipped: bool = False, **flaws: Any
+) -> bytes:
+    """A backup file as Moodle writes it: a gzipped tar with its list, or a zip. ``flaws``: what is wrong with it.
+
+    ``without_users``: made without them; ``lacks``: names of files left out of the archive though announced.
+    """
+    with_users = not flaws.get("without_users")
+    files = {
+        "moodle_backup.xml": MAIN.format(
+            name="x.mbz", site=hashlib.md5(site.encode()).hexdigest(), course=course, with_users=int(with_users),
+            activities="".join(ACTIVITY.format(cm) for cm in activities),
+        ),
+        "files.xml": "<files></files>",
+        **{f"activities/quiz_{cm}/module.xml": f'<module id="{cm}"></module>' for cm in activities},
+    }  # fmt: skip
+    if with_users:
+        people = "".join(f'<user id="{u}" contextid="9"><custom_fields></custom_fields></user>' for u in users)
+        files["users.xml"] = f"<users>{people}</users>"
+    index = f"Moodle archive file index. Count: {len(files)}\n"
+    index += "".join(f"{name}\tf\t{len(text)}\t1356998400\n" for name, text in files.items())
+    kept = {name: text.encode() for name, text in files.items() if name not in flaws.get("lacks", ())}
+    return _zip(kept) if zipped else _tar({".ARCHIVE_INDEX": index.encode(), **kept})
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return written.getvalue()
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return gzip.compress(written.getvalue())
+
+
+def stand_in(folder: Path) -> tuple[str, ...]:
+    """Put the script in a folder; returns the platform's ``moodle_command``. Its facts are in ``facts.json`` there."""
+    (folder / "backup.php").write_text(
+        f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom tests.support.mbz import main\nmain()\n",
+        encoding="utf-8",
+    )
+    return (sys.executable, "-S", str(folder))
+
+
+def main() -> None:
+    """What the script does: the course's file into the destination, or what its facts say instead."""
+    given = dict(argument.removeprefix("--").split("=") for argument in sys.argv[1:])
+    home = Path(sys.argv[0]).parent
+    facts = json.loads((home / "facts.json").read_text(encoding="utf-8"))[given["courseid"]]
+    with (home / "calls").open("a", encoding="utf-8") as calls:
+        calls.write(f"{given['courseid']}\n")
+    if facts.pop("dies", False):
+        print("Destination directory does not exists or not writable.")  # and ends with 0, as the script does
+        return
+    if facts.pop("fails", False):
+        sys.exit("Error writing to database")
+    keep = facts.pop("keep", 1.0)
+    content = mbz_bytes(**facts)
+    name = f"sauvegarde-moodle2-course-{given['courseid']}-x-20260720-0200.mbz"
+    (Path(given["destination"]) / name).write_bytes(content[: int(len(content) * keep)])
