@@ -71,7 +71,7 @@ def test_the_content_arrives_once_and_nobody_comes_along(world: World, before: d
     ("wrong", "sentence"),
     [
         ("users", r"contient des données d'utilisateurs \(3 comptes\)"),
-        ("cut", "est illisible ou altéré"),
+        ("cut", "est tronqué ou altéré"),
         ("activity missing", "ne contient pas toutes les activités, il manque 1 « quiz »"),
         ("other course", "est celui du cours 4"),
         ("other site", "est celui d'un autre site Moodle"),
