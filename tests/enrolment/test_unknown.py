@@ -18,7 +18,7 @@ def test_listed_by_number_with_the_codes_and_private(world: World, tmp_path: Pat
     world.feed(campaign, [known, gone, *unknown, done])
     record_people(campaign)
     sentence = list_unknown(campaign)
-    path = tmp_path / "ecampus" / "2026" / "reports" / FILE
+    path = tmp_path / "ecampus" / "2026" / "exports" / FILE
     assert sentence == f"1 étudiant inscrit dans Apogée n'a pas de compte dans Moodle : liste dans {path}."
     assert path.read_text() == "code_etudiant;codes\n26000002;L1MAT101 LI3INF01\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

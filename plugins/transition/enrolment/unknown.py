@@ -15,9 +15,10 @@ FILE = "comptes-inconnus.csv"
 
 
 def list_unknown(campaign: Campaign) -> str:
-    """Write ``reports/comptes-inconnus.csv`` (``code_etudiant;codes``); returns a French sentence, '' if there is none.
+    """Write ``exports/comptes-inconnus.csv`` (``code_etudiant;codes``); returns a French sentence, '' if there is none.
 
-    For its owner only: it names students, by their number alone. A list of an earlier run is replaced, or removed.
+    For its owner only: it names students, by their number alone, hence not among the reports, which never expire. A
+    list of an earlier run is replaced, or removed.
     """
     joined = unknown_student.join(inscription, inscription.c.code_etudiant == unknown_student.c.code_etudiant).join(
         run_lot, sa.and_(run_lot.c.lot_id == inscription.c.lot_id, run_lot.c.run == unknown_student.c.run)
@@ -35,7 +36,7 @@ def list_unknown(campaign: Campaign) -> str:
     with campaign.engine.connect() as connection:
         for student, code in connection.execute(query):
             codes.setdefault(student, []).append(code)
-    path = storage.folder(campaign, "reports") / FILE
+    path = storage.folder(campaign, "exports") / FILE
     if not codes:
         path.unlink(missing_ok=True)
         return ""
