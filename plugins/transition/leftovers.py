@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from transition import snapshot
 from transition.campaign import Campaign, now
+from transition.enrolment.groups import given_again
 from transition.keys import frozen_keys
 from transition.location import Alias, Located, locate
 from transition.moodle.references import Place, References, Step
@@ -35,7 +35,6 @@ class Search:
 
     :param names: the tables to search: all but those kept whole. :param moved: those that rows left, by this run.
     :param live: tables that Moodle itself goes on writing: there only what is older than ``since`` counts.
-    :param last: of tables that enrolment adds rows to, the last id at the freeze: what is above is the new year's.
     :param since: when the plan was frozen, now if it is not yet (Unix time).
     """
 
@@ -45,7 +44,6 @@ class Search:
     rows: tuple[KeptRows, ...]
     moved: frozenset[str]
     live: frozenset[str]
-    last: Mapping[str, int]
     since: int
 
 
@@ -74,7 +72,6 @@ def prepare(campaign: Campaign) -> Search:
         rows=kept_rows(rules, kept),
         moved=names,
         live=frozenset(node.table for rule in rules if rule.live for node in rule.traces),
-        last=snapshot.last_ids(campaign),
         since=int((frozen or now()).replace(tzinfo=UTC).timestamp()),
     )
 
@@ -138,12 +135,12 @@ def _undeclared(search: Search, name: str, way: Located) -> sa.Select[*tuple[Any
     space = (way.spaces.c.courseid, way.spaces.c.code)
     stay = [_stays(search, way, entry) for entry in search.rows if entry.table == name]
     # IS NOT TRUE, not NOT: a NULL in a condition must not hide a row.
-    conditions = [condition.is_not(sa.true()) for condition in stay]
+    conditions: list[sa.ColumnElement[bool]] = [condition.is_not(sa.true()) for condition in stay]
     moment = next((column for column in _MOMENTS if column in way.rows.c), None)
     if name in search.live and moment:
         conditions.append(way.rows.c[moment] < search.since)
-    if name in search.last:
-        conditions.append(way.rows.c.id <= search.last[name])
+    if (given := given_again(search.campaign, name, way.rows)) is not None:
+        conditions.append(~given)
     query = sa.select(*space, sa.func.count(way.rows.c.id.distinct())).select_from(way.joins)
     return query.where(*conditions).group_by(*space)
 

@@ -61,16 +61,6 @@ def take(campaign: Campaign) -> None:
         connection.execute(sa.insert(tables.snapshot), rows)
 
 
-def last_ids(campaign: Campaign) -> dict[str, int]:
-    """The last id, at the freeze, of each table that the campaign adds rows to: what is above is the new year's."""
-    stored = tables.snapshot.c
-    query = sa.select(stored.table_name, stored.max_id).where(
-        stored.run == campaign.run, stored.table_name.in_(GROWING)
-    )
-    with campaign.engine.connect() as connection:
-        return dict(connection.execute(query).all())
-
-
 def differences(campaign: Campaign) -> list[str]:
     """One French sentence for each part whose kept rows changed, or that got rows it should not have."""
     stored = tables.snapshot

@@ -1,8 +1,10 @@
 """All that a campaign may move: the traces of every rule, what enrolment removes, what a stopped run left behind."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from transition.campaign import Campaign
+from transition.enrolment.groups import given_again
 from transition.enrolment.people import enrolment_traces
 from transition.rules.compile import Scope, Trace, compile_rule
 from transition.rules.model import load_rules
@@ -23,7 +25,16 @@ def rule_traces(campaign: Campaign, scope: Scope) -> Traces:
 
 def _of_rules(campaign: Campaign, scope: Scope) -> list[Trace]:
     traces = [trace for rule in load_rules() for trace in compile_rule(rule, campaign.moodle, scope)]
+    if not scope.everything:
+        traces = [_without_given(campaign, trace) for trace in traces]
     return [*traces, *enrolment_traces(campaign, scope)]
+
+
+def _without_given(campaign: Campaign, trace: Trace) -> Trace:
+    """Memberships of groups stay where Apogée gives the same ones again."""
+    table = trace.rows.selected_columns["id"].table
+    stays = given_again(campaign, trace.table, table)
+    return trace if stays is None else replace(trace, rows=trace.rows.where(~stays))
 
 
 def _by_table(traces: Iterable[Trace]) -> Traces:

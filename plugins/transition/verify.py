@@ -86,12 +86,9 @@ def _counts(campaign: Campaign) -> Iterator[str]:
 def _left(campaign: Campaign) -> Iterator[str]:
     """What the rules would still move, aside from `live` ones, whose rows Moodle itself goes on writing."""
     live = {rule.rule for rule in load_rules() if rule.live}
-    last = snapshot.last_ids(campaign)
     with campaign.engine.connect() as connection:
         for name, traces in all_traces(campaign, Scope(campaign.run)).items():
             keys = temporary_keys(connection, campaign, name, [trace for trace in traces if trace.rule not in live])
-            if name in last:
-                connection.execute(sa.delete(keys).where(keys.c.id > last[name]))
             for (rule, courseid), rows in count_keys(connection, keys).items():
                 yield f"espace {courseid}, règle {rule} : {rows} lignes restent dans {name}"
 

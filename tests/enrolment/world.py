@@ -1,6 +1,6 @@
 """A campaign on a real Moodle database, brought by hand to the point where enrolment and ex_ renaming start."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import count
@@ -13,13 +13,12 @@ from tests.support.campaign import reference_platform
 from transition.apogee import tables as apogee
 from transition.apogee.codes import compare_key
 from transition.campaign import Campaign, now
-from transition.enrolment.people import enrolment_traces
 from transition.keys import create_frozen_keys, frozen_keys
 from transition.move import create_archive_table
-from transition.rules.compile import Scope, compile_rule
-from transition.rules.model import load_rule
+from transition.rules.compile import Scope
 from transition.spaces import record_contexts
 from transition.state import schema, tables
+from transition.traces import rule_traces
 
 YEAR = 2026
 _LOTS = count(1)
@@ -36,6 +35,16 @@ class Registration:
     depuis: date | None = None
     jusqu_a: date | None = None
     etape: str = "SL3INF"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of Apogée, for one element, and its students."""
+
+    code: str
+    label: str
+    students: tuple[str, ...] = ()
+    element: str = "LI3INF01"
 
 
 @dataclass
@@ -70,8 +79,9 @@ class World:
                 )  # fmt: skip
 
     def feed(
-        self, campaign: Campaign, registrations: Iterable[Registration], hosts: Mapping[str, str] | None = None
-    ) -> None:
+        self, campaign: Campaign, registrations: Iterable[Registration], hosts: Mapping[str, str] | None = None,
+        groups: Iterable[Group] = (),
+    ) -> None:  # fmt: skip
         """Load a lot of year N: ``hosts`` gives the porteur of an element."""
         lot = f"lot-{next(_LOTS)}"
         registrations, hosts = list(registrations), hosts or {}
@@ -94,27 +104,32 @@ class World:
             })
             for r in registrations
         ]  # fmt: skip
+        for group in groups:
+            rows.append((apogee.groupe, {
+                "code_groupe": group.code, "code": group.element, "cle": compare_key(group.element),
+                "libelle": group.label,
+            }))  # fmt: skip
+            rows += [(apogee.groupe_membre, {"code_groupe": group.code, "code_etudiant": s}) for s in group.students]
         with campaign.engine.begin() as connection:
             connection.execute(sa.delete(apogee.run_lot).where(apogee.run_lot.c.run == campaign.run))
             connection.execute(sa.insert(apogee.run_lot).values(run=campaign.run, annee=YEAR, lot_id=lot))
             for table, values in rows:
                 connection.execute(sa.insert(table).values(lot_id=lot, **values))
 
-    def freeze(self, campaign: Campaign) -> None:
-        """Freeze the keys of the rule ``enrolment``, as the freeze stage does for every rule."""
-        scope = Scope(campaign.run)
-        traces = compile_rule(load_rule("enrolment"), campaign.moodle, scope) + enrolment_traces(campaign, scope)
+    def freeze(self, campaign: Campaign, rules: Collection[str] = ("enrolment",)) -> None:
+        """Freeze the keys of some rules, as the freeze stage does for every rule."""
+        found = rule_traces(campaign, Scope(campaign.run)).values()
+        traces = [trace for of_table in found for trace in of_table if trace.rule in rules]
         with campaign.server.begin() as connection:
             connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {campaign.archive_schema}"))
-        names = sorted({trace.table for trace in traces})
         with campaign.engine.begin() as connection:
-            for name in names:
+            for name in sorted({trace.table for trace in traces}):
                 create_archive_table(connection, campaign, name)
                 create_frozen_keys(connection, frozen_keys(campaign, name))
         with campaign.engine.begin() as connection:
             connection.execute(sa.delete(tables.progress).where(tables.progress.c.run == campaign.run))
-            for name in names:
-                values = {"run": campaign.run, "rule": "enrolment", "table_name": name, "last_id": 0, "moved": 0}
+            for rule, name in sorted({(trace.rule, trace.table) for trace in traces}):
+                values = {"run": campaign.run, "rule": rule, "table_name": name, "last_id": 0, "moved": 0}
                 connection.execute(sa.insert(tables.progress).values(**values, done=False))
             for trace in traces:
                 rows = trace.rows.add_columns(sa.literal(trace.rule), sa.literal(campaign.run))

@@ -1,7 +1,7 @@
 """Groups of the spaces, filled from Apogée's groups once the purge has emptied them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
@@ -14,15 +14,40 @@ from transition.state import tables
 _NAME = 254  # characters of groups.name
 
 
+def record_groups(connection: sa.Connection, campaign: Campaign) -> None:
+    """Fill ``group_route`` anew for the run: the Moodle group of each group of Apogée, NULL while there is none.
+
+    A group of Moodle is that of Apogée whose code is its idnumber, else, for a group without idnumber, whose label is
+    its name. Needs ``route`` and the lot of year N.
+    """
+    connection.execute(sa.delete(group_route).where(group_route.c.run == campaign.run))
+    given = (
+        sa.select(route.c.courseid, groupe.c.code_groupe, sa.func.min(groupe.c.libelle))
+        .select_from(route.join(groupe, sa.and_(groupe.c.lot_id == _lot(campaign), groupe.c.cle == route.c.cle)))
+        .where(route.c.run == campaign.run)
+        .group_by(route.c.courseid, groupe.c.code_groupe)
+        .order_by(route.c.courseid, groupe.c.code_groupe)
+    )
+    wanted = connection.execute(given).all()
+    courses = sorted({courseid for courseid, _, _ in wanted})
+    found = _known_groups(connection, campaign, courses)
+    rows = []
+    for courseid, code, label in wanted:
+        name = (label or code)[:_NAME]
+        groupid = found.get((courseid, "idnumber", compare_key(code))) or found.get((courseid, "name", name))
+        rows.append({"run": campaign.run, "courseid": courseid, "code_groupe": code, "name": name, "groupid": groupid})
+    if rows:
+        connection.execute(sa.insert(group_route), rows)
+
+
 def fill_groups(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> int:
     """Put the enrolled students of Apogée's groups into the groups of some spaces; returns the memberships added.
 
-    A group of Moodle is that of Apogée whose code is its idnumber, else, for a group without idnumber, whose label is
-    its name. One that is missing is created as ``groups_create_group`` does; a group that Apogée does not know stays
-    empty. Members, and those of the group's conversation where it has one, are written as ``groups_add_member`` writes
-    them. Needs ``arrival``; twice changes nothing.
+    A group that is missing is created as ``groups_create_group`` does; one that Apogée does not know stays empty.
+    Members, and those of the group's conversation where it has one, are written as ``groups_add_member`` writes them.
+    Needs ``group_route`` and ``arrival``; twice changes nothing.
     """
-    _record_routes(connection, campaign, courses)
+    _create_groups(connection, campaign, courses)
     moment, members = int(time.time()), campaign.moodle["groups_members"]
     present = members.alias("present")
     wanted = _wanted(campaign, courses).subquery()
@@ -35,6 +60,21 @@ def fill_groups(connection: sa.Connection, campaign: Campaign, courses: list[int
     added = connection.execute(sa.insert(members).from_select(list(values), missing)).rowcount
     _fill_conversations(connection, campaign, courses, moment)
     return added
+
+
+def given_again(campaign: Campaign, name: str, rows: sa.FromClause) -> sa.ColumnElement[bool] | None:
+    """Whether Apogée gives for year N the very membership that a row of the Moodle table ``name`` is; None: no such.
+
+    Such a row stays, like a repeater's enrolment: taken out and written again, it could not come back by a restore (a
+    user is once in a group), and a second run of the year would move what the first one wrote.
+    """
+    if name == "groups_members":
+        return _given(campaign, rows.c.groupid, rows.c.userid)
+    if name == "message_conversation_members":
+        talk = campaign.moodle["message_conversations"].alias("talk")
+        of_group = sa.and_(talk.c.id == rows.c.conversationid, *_of_groups(talk))
+        return sa.exists().where(of_group, _given(campaign, talk.c.itemid, rows.c.userid)).correlate(rows)
+    return None
 
 
 def unfilled_groups(campaign: Campaign) -> Iterator[str]:
@@ -63,46 +103,52 @@ def unfilled_groups(campaign: Campaign) -> Iterator[str]:
             yield f"groupes : {count} membres ne sont pas du groupe d'Apogée, retirez-les dans Moodle"
 
 
-def _record_routes(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> None:
-    """Fill ``group_route`` for some spaces: the Moodle group of each group of Apogée, created where it is missing."""
-    connection.execute(
-        sa.delete(group_route).where(group_route.c.run == campaign.run, group_route.c.courseid.in_(courses))
-    )
-    given = (
-        sa.select(route.c.courseid, groupe.c.code_groupe, sa.func.min(groupe.c.libelle))
-        .select_from(route.join(groupe, sa.and_(groupe.c.lot_id == _lot(campaign), groupe.c.cle == route.c.cle)))
-        .where(route.c.run == campaign.run, route.c.courseid.in_(courses))
-        .group_by(route.c.courseid, groupe.c.code_groupe)
-        .order_by(route.c.courseid, groupe.c.code_groupe)
-    )
-    table = campaign.moodle["groups"]
-    by_code: dict[tuple[int, str], int] = {}
-    by_name: dict[tuple[int, str], int] = {}
+def _known_groups(
+    connection: sa.Connection, campaign: Campaign, courses: Collection[int]
+) -> dict[tuple[int, str, str], int]:
+    """Groups of some spaces: (courseid, "idnumber", its compare key), or (courseid, "name", name) of one without."""
+    table, found = campaign.moodle["groups"], dict[tuple[int, str, str], int]()
     known = sa.select(table.c.id, table.c.courseid, table.c.idnumber, table.c.name).where(table.c.courseid.in_(courses))
-    for groupid, courseid, idnumber, name in connection.execute(known.order_by(table.c.id.desc())):
-        # The oldest of several, each time: it comes last.
-        if idnumber:
-            by_code[courseid, compare_key(idnumber)] = groupid
-        else:
-            by_name[courseid, name] = groupid
-    rows = []
-    for courseid, code, label in connection.execute(given).all():
-        name = (label or code)[:_NAME]
-        found = by_code.get((courseid, compare_key(code))) or by_name.get((courseid, name))
-        groupid = found or _create(connection, campaign, courseid, code, name)
-        rows.append({"run": campaign.run, "courseid": courseid, "code_groupe": code, "groupid": groupid})
-    if rows:
-        connection.execute(sa.insert(group_route), rows)
+    for groupid, courseid, idnumber, name in connection.execute(known.order_by(table.c.id)):
+        key = (courseid, "idnumber", compare_key(idnumber)) if idnumber else (courseid, "name", name)
+        found.setdefault(key, groupid)  # the oldest of several, each time
+    return found
 
 
-def _create(connection: sa.Connection, campaign: Campaign, courseid: int, code: str, name: str) -> int:
-    moment = int(time.time())
-    values = {"courseid": courseid, "idnumber": code, "name": name, "timecreated": moment, "timemodified": moment}
-    return int(connection.execute(sa.insert(campaign.moodle["groups"]).values(values)).lastrowid)
+def _create_groups(connection: sa.Connection, campaign: Campaign, courses: Collection[int]) -> None:
+    """No enrolment key, visible to all, for participation: the columns' defaults."""
+    table, moment = campaign.moodle["groups"], int(time.time())
+    missing = sa.and_(
+        group_route.c.run == campaign.run, group_route.c.courseid.in_(courses), group_route.c.groupid.is_(None)
+    )
+    for courseid, code, name in connection.execute(
+        sa.select(group_route.c.courseid, group_route.c.code_groupe, group_route.c.name).where(missing)
+    ).all():
+        values = {"courseid": courseid, "idnumber": code, "name": name, "timecreated": moment, "timemodified": moment}
+        groupid = connection.execute(sa.insert(table).values(values)).lastrowid
+        of_group = sa.and_(group_route.c.courseid == courseid, group_route.c.code_groupe == code)
+        connection.execute(sa.update(group_route).where(missing, of_group).values(groupid=groupid))
 
 
-def _wanted(campaign: Campaign, courses: list[int]) -> sa.Select[int, int]:
+def _wanted(campaign: Campaign, courses: Collection[int]) -> sa.Select[int, int]:
     """``groupid`` and ``userid`` of every membership that Apogée gives, of students enrolled in the space."""
+    return (
+        sa.select(group_route.c.groupid, student_account.c.userid)
+        .select_from(_memberships(campaign))
+        .where(group_route.c.run == campaign.run, group_route.c.courseid.in_(courses))
+        .distinct()
+    )
+
+
+def _given(campaign: Campaign, groupid: sa.ColumnElement[int], userid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    found = sa.exists().select_from(_memberships(campaign)).where(
+        group_route.c.run == campaign.run, group_route.c.groupid == groupid, student_account.c.userid == userid
+    )  # fmt: skip
+    return found.correlate_except(group_route, groupe_membre, student_account, arrival)
+
+
+def _memberships(campaign: Campaign) -> sa.Join:
+    """``group_route`` joined to the known students of Apogée's groups who are registered in the space."""
     of_group = sa.and_(
         groupe_membre.c.lot_id == _lot(campaign), groupe_membre.c.code_groupe == group_route.c.code_groupe
     )
@@ -113,12 +159,14 @@ def _wanted(campaign: Campaign, courses: list[int]) -> sa.Select[int, int]:
         arrival.c.run == group_route.c.run, arrival.c.courseid == group_route.c.courseid,
         arrival.c.userid == student_account.c.userid,
     )  # fmt: skip
+    return group_route.join(groupe_membre, of_group).join(student_account, account).join(arrival, enrolled)
+
+
+def _of_groups(conversations: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conversations of groups, while they are enabled."""
     return (
-        sa.select(group_route.c.groupid, student_account.c.userid)
-        .select_from(group_route.join(groupe_membre, of_group).join(student_account, account).join(arrival, enrolled))
-        .where(group_route.c.run == campaign.run, group_route.c.courseid.in_(courses))
-        .distinct()
-    )
+        conversations.c.component == "core_group", conversations.c.itemtype == "groups", conversations.c.enabled == 1
+    )  # fmt: skip
 
 
 def _fill_conversations(connection: sa.Connection, campaign: Campaign, courses: list[int], moment: int) -> None:
@@ -126,10 +174,7 @@ def _fill_conversations(connection: sa.Connection, campaign: Campaign, courses: 
     moodle = campaign.moodle
     conversations, members = moodle["message_conversations"], moodle["message_conversation_members"]
     wanted, present = _wanted(campaign, courses).subquery(), members.alias("present")
-    of_group = sa.and_(
-        conversations.c.component == "core_group", conversations.c.itemtype == "groups",
-        conversations.c.itemid == wanted.c.groupid, conversations.c.enabled == 1,
-    )  # fmt: skip
+    of_group = sa.and_(conversations.c.itemid == wanted.c.groupid, *_of_groups(conversations))
     joined = wanted.join(conversations, of_group).outerjoin(
         present,
         sa.and_(present.c.conversationid == conversations.c.id, present.c.userid == wanted.c.userid),

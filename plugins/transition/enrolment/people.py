@@ -8,6 +8,7 @@ from transition import journal
 from transition.apogee.codes import compare_key
 from transition.apogee.tables import element, etudiant, inscription, run_lot
 from transition.campaign import Campaign
+from transition.enrolment.groups import record_groups
 from transition.enrolment.instances import own_instance, own_instances
 from transition.enrolment.standing import record_standing
 from transition.enrolment.tables import arrival, route, student_account, unknown_student
@@ -20,7 +21,7 @@ ACTIVE = "active"  # the one value of inscription.statut that enrols
 
 
 def record_people(campaign: Campaign) -> None:
-    """Fill anew, for the run, ``route``, ``student_account``, ``arrival``, ``unknown_student`` and ``standing``.
+    """Fill anew, for the run, every table of ``enrolment/tables.py`` that is a run's, and ``standing``.
 
     Needs the run's decisions, its contexts and the lot of year N. A registration counts when its ``statut`` is
     ``active``; it enrols in the space of its element and in that of the element's porteur. Archived spaces get nobody.
@@ -33,6 +34,7 @@ def record_people(campaign: Campaign) -> None:
         _record_routes(connection, campaign, lot)
         _record_accounts(connection, campaign, lot)
         _record_arrivals(connection, campaign, lot)
+        record_groups(connection, campaign)
         unknown = _record_unknown(connection, campaign, lot)
         record_standing(connection, campaign)
         detail = f"{unknown} étudiants inscrits dans Apogée n'ont pas de compte dans Moodle" if unknown else ""

@@ -48,7 +48,9 @@ group_route = state_table(
     _run(),
     _courseid(),
     sa.Column("code_groupe", sa.String(100), primary_key=True),
-    sa.Column("groupid", sa.BigInteger, nullable=False),
+    sa.Column("name", sa.String(254), nullable=False),  # of the group, if it has to be created
+    sa.Column("groupid", sa.BigInteger),  # NULL until the group is created
+    sa.Index("group_route_group", "run", "groupid"),
 )
 
 ex_change = state_table(

@@ -131,7 +131,9 @@ def upgrade() -> None:
         sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("courseid", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("code_groupe", sa.String(100), primary_key=True),
-        sa.Column("groupid", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(254), nullable=False),
+        sa.Column("groupid", sa.BigInteger()),
+        sa.Index("group_route_group", "run", "groupid"),
     )
     _create(
         "groupe",
