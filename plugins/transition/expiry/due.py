@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import get_args
 
 import sqlalchemy as sa
-from upath import UPath
 
 from transition import contents, storage
 from transition.backup.manifest import VERIFIED, Verified, verified_sets
@@ -44,7 +43,7 @@ def find(campaign: Campaign, now: datetime) -> dict[Item, Inventory]:
     Changes nothing. What would be deleted comes with its inventory, which is empty for the rest.
     """
     ages, schemas = read_ages(campaign), _schemas(campaign)
-    root = UPath(campaign.platform.storage) / campaign.platform.name
+    root = campaign.storage / campaign.platform.name
     stored = (
         {int(path.name) for path in root.iterdir() if re.fullmatch(r"\d{4}", path.name)} if root.exists() else set()
     )
@@ -95,7 +94,8 @@ class _Year:
 
     def _folders(self) -> Iterator[Item]:
         months = {
-            "backup": self.keep.backups, "exports": self.keep.exports, "pads": self.keep.backups,
+            "backup": self.keep.backups, "mbz": self.keep.backups, "exports": self.keep.exports,
+            "pads": self.keep.backups,
             "filedir": max(self.keep.backups, self.keep.archive),
         }  # fmt: skip
         for kind in get_args(Folder):

@@ -14,8 +14,8 @@ from transition import storage
 from transition.campaign import Campaign
 from transition.expiry.tables import expiry_item
 
-Folder = Literal["backup", "exports", "pads", "filedir"]
-Kind = Literal["backup", "exports", "pads", "filedir", "schema", "space"]
+Folder = Literal["backup", "mbz", "exports", "pads", "filedir"]
+Kind = Literal["backup", "mbz", "exports", "pads", "filedir", "schema", "space"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Item:
 
 def folder_of(campaign: Campaign, item: Item) -> UPath:
     """The folder that the item is."""
-    return UPath(campaign.platform.storage) / campaign.platform.name / str(item.year) / item.kind
+    return campaign.storage / campaign.platform.name / str(item.year) / item.kind
 
 
 def inventory_path(campaign: Campaign, item: Item) -> UPath:

@@ -7,7 +7,8 @@ from transition.expiry.item import Item
 from transition.french import counted, day, number
 
 KINDS = {
-    "backup": "sauvegardes", "exports": "exports des notes", "pads": "pads", "filedir": "contenus de fichiers",
+    "backup": "sauvegardes", "mbz": "sauvegardes de Moodle (.mbz)", "exports": "exports des notes", "pads": "pads",
+    "filedir": "contenus de fichiers",
     "schema": "schéma", "space": "espace",
 }  # fmt: skip
 _ACTIONS = {"delete": "supprimer", "hide": "masquer"}

@@ -7,7 +7,7 @@ from transition.state.tables import MOMENT, state_table
 expiry_item = state_table(
     "expiry_item",  # what a run found of earlier campaigns: what goes, and what stays
     sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("kind", sa.String(10), primary_key=True),  # backup exports pads filedir schema space
+    sa.Column("kind", sa.String(10), primary_key=True),  # backup mbz exports pads filedir schema space
     sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.String(100), primary_key=True),  # the folder's, the schema's, the course's id
     sa.Column("code", sa.String(100), nullable=False),  # of a space
