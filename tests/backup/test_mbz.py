@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tests.backup.conftest import Edit, Open
 from tests.backup.test_backup import L1MAT101, LI3INF01, LI3INF02, SPACES, SUBMIT, WITHDRAW, journalled
-from tests.support.mbz import stand_in
+from tests.support.mbz import facts_of, stand_in
 from transition.backup import mbz
 from transition.backup.coverage import stale_spaces
 from transition.backup.stage import IncompleteBackupError, back_up_spaces, complete_mbz, july_backup
@@ -32,25 +32,10 @@ class Ground:
         self.script.mkdir()
         self.exchange.mkdir()
         self.command = stand_in(self.script)
-        self.facts = dict(self._of_moodle(open_campaign("faits")))
+        with open_campaign("faits").engine.connect() as connection:
+            self.facts = facts_of(connection, SPACES)
+        self.facts[L1MAT101]["zipped"] = True
         self.write()
-
-    def _of_moodle(self, campaign: Campaign) -> Iterator[tuple[int, dict[str, Any]]]:
-        site = campaign.moodle.config["siteidentifier"]
-        with campaign.engine.connect() as connection:
-            for courseid in SPACES:
-                cms = connection.execute(sa.text(f"SELECT id FROM mdl_course_modules WHERE course = {courseid}"))
-                activities = list(cms.scalars())
-                people = connection.execute(
-                    sa.text(
-                        "SELECT DISTINCT userid FROM mdl_user_enrolments ue JOIN mdl_enrol e ON e.id = ue.enrolid"
-                        f" WHERE e.courseid = {courseid}"
-                    )
-                )
-                yield courseid, {
-                    "course": courseid, "site": site, "activities": activities, "users": list(people.scalars()),
-                    "zipped": courseid == L1MAT101,
-                }  # fmt: skip
 
     def write(self, changes: Mapping[int, Mapping[str, Any]] | None = None) -> None:
         given = {courseid: {**facts, **(changes or {}).get(courseid, {})} for courseid, facts in self.facts.items()}

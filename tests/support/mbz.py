@@ -9,7 +9,10 @@ import tarfile
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 PROJECT = Path(__file__).resolve().parents[2]  # not tests.conftest's: the script imports nothing heavy
 
@@ -76,7 +79,25 @@ def stand_in(folder: Path) -> tuple[str, ...]:
         f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom tests.support.mbz import main\nmain()\n",
         encoding="utf-8",
     )
+    (folder / "maintenance.php").write_text("print('Status: disabled')\n", encoding="utf-8")
     return (sys.executable, "-S", str(folder))
+
+
+def facts_of(connection: "sa.Connection", courses: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What :func:`main` needs to make a good file of each of these courses of a real Moodle database."""
+    named = "SELECT value FROM mdl_config WHERE name = 'siteidentifier'"
+    site = connection.exec_driver_sql(named).scalar()
+    activities = "SELECT id FROM mdl_course_modules WHERE course = {}"
+    users = """SELECT DISTINCT ue.userid FROM mdl_user_enrolments ue JOIN mdl_enrol e ON e.id = ue.enrolid
+        WHERE e.courseid = {}"""
+
+    def ids(query: str, course: int) -> list[int]:
+        return list(connection.exec_driver_sql(query.format(course)).scalars())
+
+    return {
+        course: {"course": course, "site": site, "activities": ids(activities, course), "users": ids(users, course)}
+        for course in courses
+    }
 
 
 def main() -> None:
