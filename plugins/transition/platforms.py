@@ -102,6 +102,7 @@ class Retention(Strict):
 class Platform(Strict):
     """One Moodle site, as its YAML file declares it.
 
+    ``cohorts``: of a platform that enrols by cohort: one a space (``element``) or one an étape.
     ``moodle_command``: how to run Moodle's command line, word by word, the folder of its scripts last. Without it,
     maintenance mode is a row of the database, and nobody but a person purges Moodle's caches.
     ``exchange``: a folder that Moodle's command line and Airflow both see under this path, for Moodle's own backup
@@ -118,6 +119,7 @@ class Platform(Strict):
     connections: Connections
     categories: Categories
     enrolment: Literal["database", "cohort"]
+    cohorts: Literal["element", "etape"] = "element"
     student_role: str
     dates: Dates
     limits: Limits

@@ -35,12 +35,17 @@ def enrolment_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Eng
     drop_databases(server, {MOODLE, PRISTINE, *OURS})
 
 
-@pytest.fixture
-def world(enrolment_moodle: sa.Engine, server: PrivateMariaDB, tmp_path: Path) -> World:
+def fresh(engine: sa.Engine, server: PrivateMariaDB, storage: Path) -> World:
     """The real Moodle database, to write in the tables that WRITTEN names; no state and no archive yet."""
     drop_databases(server, OURS)
-    with enrolment_moodle.begin() as connection:
+    with engine.begin() as connection:
         for table in WRITTEN:
             connection.execute(sa.text(f"DELETE FROM mdl_{table}"))
             connection.execute(sa.text(f"INSERT INTO mdl_{table} SELECT * FROM {PRISTINE}.mdl_{table}"))
-    return World(enrolment_moodle, tmp_path)
+    return World(engine, storage)
+
+
+@pytest.fixture
+def world(enrolment_moodle: sa.Engine, server: PrivateMariaDB, tmp_path: Path) -> World:
+    """A world of the test's own."""
+    return fresh(enrolment_moodle, server, tmp_path)

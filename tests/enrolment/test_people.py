@@ -99,41 +99,6 @@ def test_the_widest_window_of_all_registrations(world: World) -> None:
     assert found == {6: (0, 0), 7: (start, end), 8: (0, 0)}
 
 
-def test_matrix_of_roles(world: World) -> None:
-    course, activity = world.context(50, SPACE), world.row("context", id=101)["id"]
-    category, system = world.context(40, 3), world.context(10, 0)
-    elsewhere = world.context(50, 4)
-    people = {name: world.add_user(f"matrice.{name}") for name in (
-        "manager", "creator", "both", "local_student", "examiner", "role_only", "guest", "elsewhere",
-        "suspended_teacher", "registered_examiner",
-    )}  # fmt: skip
-    world.assign("manager", category, people["manager"])
-    world.assign("coursecreator", system, people["creator"])
-    for role in ("student", "teacher"):
-        world.assign(role, course, people["both"])
-    world.enrol(SPACE, people["both"], "database")
-    world.enrol(SPACE, people["local_student"], "manual")
-    world.assign("student", course, people["local_student"])
-    world.assign("teacher", activity, people["local_student"])
-    world.enrol(SPACE, people["examiner"], "manual")
-    world.assign("teacher", activity, people["examiner"])
-    world.enrol(SPACE, people["registered_examiner"], "manual")
-    world.assign("teacher", activity, people["registered_examiner"])
-    world.assign("student", course, people["role_only"])
-    world.assign("guest", course, people["guest"])
-    world.assign("editingteacher", elsewhere, people["elsewhere"])
-    world.enrol(SPACE, people["elsewhere"], "self")
-    world.enrol(SPACE, people["suspended_teacher"], "manual", status=1)
-    world.assign("editingteacher", course, people["suspended_teacher"])
-    campaign = recorded(world, [Registration("r", "LI3INF01", "matrice.registered_examiner")])
-    found = world.standings(campaign, SPACE)
-    assert {name: found[userid] for name, userid in people.items()} == {
-        "manager": "teacher", "creator": "teacher", "both": "teacher", "examiner": "teacher",
-        "suspended_teacher": "teacher", "local_student": "leaving", "role_only": "leaving", "guest": "leaving",
-        "elsewhere": "leaving", "registered_examiner": "staying",
-    }  # fmt: skip
-
-
 def test_recording_again_replaces(world: World) -> None:
     campaign = recorded(world, [Registration("22300003", "LI3INF01", "22300003")])
     before = world.standings(campaign, SPACE)
@@ -198,16 +163,18 @@ def test_without_a_lot_of_the_year_nothing_is_recorded(world: World) -> None:
         record_people(campaign)
 
 
-@pytest.mark.parametrize("method", ["database", "cohort"])
-@pytest.mark.parametrize("everything", [False, True])
-def test_traces_start_from_the_small_side(world: World, method: str, everything: bool) -> None:
-    campaign = recorded(world.with_platform(enrolment=method), [Registration("22300003", "LI3INF01", "22300003")])
-    for trace in enrolment_traces(campaign, Scope(campaign.run, everything)):
+@pytest.mark.parametrize("platform", [
+    {"enrolment": "database"}, {"enrolment": "cohort"}, {"enrolment": "cohort", "cohorts": "etape"},
+])  # fmt: skip
+def test_traces_start_from_the_small_side(world: World, platform: dict[str, str]) -> None:
+    campaign = recorded(world.with_platform(**platform), [Registration("22300003", "LI3INF01", "22300003")])
+    scopes = [Scope(campaign.run, everything) for everything in (False, True)]
+    for trace in (trace for scope in scopes for trace in enrolment_traces(campaign, scope)):
         with campaign.engine.connect() as connection:
             compiled = trace.rows.compile(
                 connection, schema_translate_map={"state": campaign.state_schema}, render_schema_translate=True
             )
             plan = connection.exec_driver_sql("EXPLAIN " + str(compiled), tuple(
                 compiled.params[name] for name in compiled.positiontup or ())).mappings().all()  # fmt: skip
-        assert plan[0]["table"] in ("decision", "space_context"), plan
+        assert plan[0]["table"] in ("decision", "space_context", "own_cohort"), plan
         assert not [row["table"] for row in plan[1:] if row["type"] == "ALL"], plan

@@ -35,6 +35,7 @@ class Registration:
     depuis: date | None = None
     jusqu_a: date | None = None
     etape: str = "SL3INF"
+    version: str = "140"
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,14 @@ class World:
 
     def feed(
         self, campaign: Campaign, registrations: Iterable[Registration], hosts: Mapping[str, str] | None = None,
-        groups: Iterable[Group] = (),
+        groups: Iterable[Group] = (), etapes: Iterable[tuple[str, str, str]] = (),
     ) -> None:  # fmt: skip
-        """Load a lot of year N: ``hosts`` gives the porteur of an element."""
+        """Load a lot of year N. ``hosts``: the porteur of an element; ``etapes``: element, étape, version."""
         lot = f"lot-{next(_LOTS)}"
         registrations, hosts = list(registrations), hosts or {}
-        codes = sorted({r.code for r in registrations} | set(hosts) | set(hosts.values()))
+        etapes = list(etapes)
+        of_etapes = {code for code, _, _ in etapes}
+        codes = sorted({r.code for r in registrations} | set(hosts) | set(hosts.values()) | of_etapes)
         rows: list[tuple[sa.Table, dict[str, Any]]] = [
             (apogee.lot, {"source": "csv", "annee": YEAR, "extrait_le": now(), "nb_lignes": "{}", "sha256": "0" * 64}),
         ]
@@ -99,11 +102,15 @@ class World:
             rows.append((apogee.etudiant, {"code_etudiant": student, "identifiant": account}))
         rows += [
             (apogee.inscription, {
-                "code_etudiant": r.student, "code": r.code, "etape": r.etape, "version": "140",
+                "code_etudiant": r.student, "code": r.code, "etape": r.etape, "version": r.version,
                 "cle": compare_key(r.code), "statut": r.statut, "depuis": r.depuis, "jusqu_a": r.jusqu_a,
             })
             for r in registrations
         ]  # fmt: skip
+        for code, etape, version in etapes:
+            rows.append((apogee.element_etape, {
+                "code": code, "etape": etape, "version": version, "libelle_etape": etape, "obligatoire": True,
+            }))  # fmt: skip
         for group in groups:
             rows.append((apogee.groupe, {
                 "code_groupe": group.code, "code": group.element, "cle": compare_key(group.element),

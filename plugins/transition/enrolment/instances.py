@@ -7,46 +7,95 @@ from typing import Any
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
+from transition.enrolment.tables import arrival, cohort_space, cohort_student, own_cohort
 from transition.errors import TransitionError
 
 
-def own_instance(campaign: Campaign, enrol: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Whether a row of ``enrol`` is the instance through which the platform enrols a space's registered students.
+def own_instance(
+    campaign: Campaign, enrol: sa.FromClause, userid: sa.ColumnElement[int] | None = None
+) -> sa.ColumnElement[bool]:
+    """Whether a row of ``enrol`` is an instance through which the platform enrols a space's registered students.
 
-    ``database``: that of enrol_database. ``cohort``: synchronisation of the cohort whose idnumber is the space's.
+    ``database``: that of enrol_database. ``cohort``: synchronisation of a cohort of the space's (``cohort_space``).
+    :param userid: whether it is, moreover, one that enrols that person for year N.
     """
     method = enrol.c.enrol == campaign.platform.enrolment
     if campaign.platform.enrolment == "database":
         return method
-    cohort, course = campaign.moodle["cohort"].alias("own_cohort"), campaign.moodle["course"].alias("own_course")
-    # Scalars by primary key, never NULL: the condition is also used negated.
-    held = sa.select(cohort.c.idnumber).where(cohort.c.id == enrol.c.customint1).correlate(enrol).scalar_subquery()
-    wanted = sa.select(course.c.idnumber).where(course.c.id == enrol.c.courseid).correlate(enrol).scalar_subquery()
-    return sa.and_(method, wanted != "", sa.func.coalesce(held, "") == wanted)
+    of_space = sa.and_(cohort_space.c.run == own_cohort.c.run, cohort_space.c.idnumber == own_cohort.c.idnumber)
+    cohorts = own_cohort.join(cohort_space, of_space)
+    conditions = [
+        own_cohort.c.run == campaign.run, own_cohort.c.cohortid == enrol.c.customint1,
+        cohort_space.c.courseid == enrol.c.courseid,
+    ]  # fmt: skip
+    if userid is not None:
+        belongs = sa.and_(cohort_student.c.run == own_cohort.c.run, cohort_student.c.idnumber == own_cohort.c.idnumber)
+        cohorts = cohorts.join(cohort_student, belongs)
+        conditions.append(cohort_student.c.userid == userid)
+    found = sa.exists().select_from(cohorts).where(*conditions)
+    return sa.and_(method, found.correlate_except(own_cohort, cohort_space, cohort_student))
 
 
 def own_instances(campaign: Campaign, courses: Collection[int]) -> sa.Subquery:
-    """One instance a space, the oldest: columns ``courseid``, ``enrolid``."""
+    """One instance a space, or a space and cohort, the oldest: columns ``courseid``, ``idnumber`` ('' for a database
+    platform) and ``enrolid``."""
     enrol = campaign.moodle["enrol"].alias("instance")
-    query = sa.select(enrol.c.courseid, sa.func.min(enrol.c.id).label("enrolid"))
-    wanted = query.where(enrol.c.courseid.in_(courses), own_instance(campaign, enrol))
-    return wanted.group_by(enrol.c.courseid).subquery()
+    first = sa.func.min(enrol.c.id).label("enrolid")
+    if campaign.platform.enrolment == "database":
+        query = sa.select(enrol.c.courseid, sa.literal("").label("idnumber"), first)
+        wanted = query.where(enrol.c.courseid.in_(courses), own_instance(campaign, enrol))
+        return wanted.group_by(enrol.c.courseid).subquery()
+    of_cohort = sa.and_(own_cohort.c.run == cohort_space.c.run, own_cohort.c.idnumber == cohort_space.c.idnumber)
+    linked = sa.and_(
+        enrol.c.courseid == cohort_space.c.courseid, enrol.c.enrol == "cohort",
+        enrol.c.customint1 == own_cohort.c.cohortid,
+    )  # fmt: skip
+    return (
+        sa.select(cohort_space.c.courseid, cohort_space.c.idnumber, first)
+        .select_from(cohort_space.join(own_cohort, of_cohort).join(enrol, linked))
+        .where(cohort_space.c.run == campaign.run, cohort_space.c.courseid.in_(courses))
+        .group_by(cohort_space.c.courseid, cohort_space.c.idnumber)
+        .subquery()
+    )
+
+
+def own_places(campaign: Campaign, courses: Collection[int]) -> tuple[sa.Join, sa.Subquery]:
+    """FROM clause of the arrivals of some spaces with the instances that enrol them; those instances in it."""
+    instances = own_instances(campaign, courses)
+    joined = arrival.join(instances, instances.c.courseid == arrival.c.courseid)
+    if campaign.platform.enrolment == "cohort":
+        belongs = sa.and_(
+            cohort_student.c.run == arrival.c.run, cohort_student.c.idnumber == instances.c.idnumber,
+            cohort_student.c.userid == arrival.c.userid,
+        )  # fmt: skip
+        joined = joined.join(cohort_student, belongs)
+    return joined, instances
 
 
 def create_own_instances(connection: sa.Connection, campaign: Campaign, courses: Collection[int]) -> None:
-    """Create the platform's instance in each space that has none.
+    """Create the platform's missing instances in some spaces.
 
     enrol_database creates it without a role of its own (``enrol_plugin::add_instance`` with no fields); enrol_cohort
     keeps the cohort in customint1, the group (none) in customint2 and the role in roleid.
     """
     instances = own_instances(campaign, courses)
-    present = set(connection.execute(sa.select(instances.c.courseid)).scalars())
-    cohorts = _cohorts(connection, campaign, courses) if campaign.platform.enrolment == "cohort" else {}
-    for courseid in sorted(set(courses) - present):
-        fields = {}
-        if courseid in cohorts:
-            fields = {"customint1": cohorts[courseid], "customint2": 0, "roleid": student_role(connection, campaign)}
-        add_instance(connection, campaign, courseid, campaign.platform.enrolment, **fields)
+    found = sa.select(instances.c.courseid, instances.c.idnumber)
+    present = {(courseid, idnumber) for courseid, idnumber in connection.execute(found)}
+    if campaign.platform.enrolment == "database":
+        for courseid in sorted(set(courses) - {courseid for courseid, _ in present}):
+            add_instance(connection, campaign, courseid, "database")
+        return
+    of_cohort = sa.and_(own_cohort.c.run == cohort_space.c.run, own_cohort.c.idnumber == cohort_space.c.idnumber)
+    wanted = (
+        sa.select(cohort_space.c.courseid, cohort_space.c.idnumber, own_cohort.c.cohortid)
+        .join(own_cohort, of_cohort)
+        .where(cohort_space.c.run == campaign.run, cohort_space.c.courseid.in_(courses))
+        .order_by(cohort_space.c.courseid, cohort_space.c.idnumber)
+    )
+    for courseid, idnumber, cohortid in connection.execute(wanted).all():
+        if (courseid, idnumber) not in present:
+            fields = {"customint1": cohortid, "customint2": 0, "roleid": student_role(connection, campaign)}
+            add_instance(connection, campaign, courseid, "cohort", **fields)
 
 
 def add_instance(connection: sa.Connection, campaign: Campaign, courseid: int, method: str, **fields: Any) -> int:
@@ -96,22 +145,3 @@ def modifier(campaign: Campaign) -> int:
     """Id of the account that Moodle's scheduled tasks write as: the first administrator (``get_admin``), else 0."""
     first = campaign.moodle.config.get("siteadmins", "").split(",")[0]
     return int(first) if first.isdigit() else 0
-
-
-def _cohorts(connection: sa.Connection, campaign: Campaign, courses: Collection[int]) -> dict[int, int]:
-    """Cohort of each space, by its idnumber; missing ones are created in the system context (``cohort_add_cohort``)."""
-    cohort, course, context = (campaign.moodle[name] for name in ("cohort", "course", "context"))
-    codes = sa.select(course.c.id, course.c.idnumber).where(course.c.id.in_(courses))
-    wanted = dict(connection.execute(codes).all())
-    found = sa.select(course.c.id, sa.func.min(cohort.c.id)).join(cohort, cohort.c.idnumber == course.c.idnumber)
-    found = found.where(course.c.id.in_(courses)).group_by(course.c.id)
-    cohorts: dict[int, int] = dict(connection.execute(found).all())
-    moment = int(time.time())
-    for courseid in sorted(set(wanted) - set(cohorts)):
-        values = {
-            "contextid": sa.select(context.c.id).where(context.c.contextlevel == 10).scalar_subquery(),
-            "name": wanted[courseid], "idnumber": wanted[courseid], "description": "", "descriptionformat": 1,
-            "visible": 1, "component": "", "timecreated": moment, "timemodified": moment,
-        }  # fmt: skip
-        cohorts[courseid] = int(connection.execute(sa.insert(cohort).values(values)).lastrowid)
-    return cohorts

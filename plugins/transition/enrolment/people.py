@@ -8,8 +8,15 @@ from transition import journal
 from transition.apogee.codes import compare_key
 from transition.apogee.tables import element, etudiant, inscription, run_lot
 from transition.campaign import Campaign
+from transition.enrolment.cohorts import (
+    by_etape,
+    cohort_traces,
+    members_of_cohorts,
+    record_cohorts,
+    record_registered,
+)
 from transition.enrolment.groups import record_groups
-from transition.enrolment.instances import own_instance, own_instances
+from transition.enrolment.instances import own_instance, own_places
 from transition.enrolment.standing import record_standing
 from transition.enrolment.tables import arrival, route, student_account, unknown_student
 from transition.errors import TransitionError
@@ -24,7 +31,8 @@ def record_people(campaign: Campaign) -> None:
     """Fill anew, for the run, every table of ``enrolment/tables.py`` that is a run's, and ``standing``.
 
     Needs the run's decisions, its contexts and the lot of year N. A registration counts when its ``statut`` is
-    ``active``; it enrols in the space of its element and in that of the element's porteur. Archived spaces get nobody.
+    ``active``; it enrols in the space of its element and in that of the element's porteur; on a platform that enrols by
+    étape, in every space of the étape. Archived spaces get nobody.
     Raises :class:`TransitionError` if the run has no lot of year N.
     """
     with campaign.engine.begin() as connection:
@@ -33,6 +41,7 @@ def record_people(campaign: Campaign) -> None:
             connection.execute(sa.delete(table).where(table.c.run == campaign.run))
         _record_routes(connection, campaign, lot)
         _record_accounts(connection, campaign, lot)
+        record_cohorts(connection, campaign, lot)
         _record_arrivals(connection, campaign, lot)
         record_groups(connection, campaign)
         unknown = _record_unknown(connection, campaign, lot)
@@ -46,14 +55,17 @@ def planned_arrivals(campaign: Campaign) -> dict[int, int]:
     ue = campaign.moodle["user_enrolments"].alias("present")
     with campaign.engine.connect() as connection:
         query = sa.select(arrival.c.courseid).distinct().where(arrival.c.run == campaign.run)
-        courses = list(connection.execute(query).scalars())
-        instances = own_instances(campaign, courses)
-        joined = arrival.outerjoin(instances, instances.c.courseid == arrival.c.courseid).outerjoin(
-            ue, sa.and_(ue.c.enrolid == instances.c.enrolid, ue.c.userid == arrival.c.userid)
+        joined, instances = own_places(campaign, list(connection.execute(query).scalars()))
+        present = joined.join(ue, sa.and_(ue.c.enrolid == instances.c.enrolid, ue.c.userid == arrival.c.userid))
+        already = (
+            sa.select(arrival.c.courseid, arrival.c.userid).select_from(present).where(arrival.c.run == campaign.run)
         )
-        new = sa.select(arrival.c.courseid, sa.func.count()).select_from(joined).where(
-            arrival.c.run == campaign.run, ue.c.id.is_(None)
-        )  # fmt: skip
+        there = already.distinct().subquery()
+        new = (
+            sa.select(arrival.c.courseid, sa.func.count())
+            .outerjoin(there, sa.and_(there.c.courseid == arrival.c.courseid, there.c.userid == arrival.c.userid))
+            .where(arrival.c.run == campaign.run, there.c.userid.is_(None))
+        )
         return dict(connection.execute(new.group_by(arrival.c.courseid)).all())
 
 
@@ -81,11 +93,11 @@ def enrolment_traces(campaign: Campaign, scope: Scope) -> list[Trace]:
 
     Of people who stay: every enrolment and role that the platform's own method did not write (manual, self, other
     cohorts, local roles in activities): they come back by that method alone. On a platform that enrols by cohort: the
-    members of the spaces' cohorts who are not registered, else Moodle (``enrol_cohort_sync``) would enrol them again.
+    members of its cohorts who do not belong there any more.
     """
     traces = [] if scope.everything else [_other_enrolments(campaign, scope), _other_roles(campaign, scope)]
     if campaign.platform.enrolment == "cohort":
-        traces.append(_cohort_members(campaign, scope))
+        traces += cohort_traces(campaign, scope, RULE)
     return traces
 
 
@@ -181,6 +193,10 @@ def _registrations(campaign: Campaign, lot: str) -> sa.Join:
 
 def _record_arrivals(connection: sa.Connection, campaign: Campaign, lot: str) -> None:
     """Several registrations of a student that lead to one space open the widest window of them all."""
+    columns = ["run", "courseid", "userid", "timestart", "timeend"]
+    if by_etape(campaign):
+        connection.execute(sa.insert(arrival).from_select(columns, members_of_cohorts(campaign)))
+        return
     dates = sa.select(inscription.c.depuis, inscription.c.jusqu_a).where(inscription.c.lot_id == lot).distinct()
     starts, ends = {}, {}
     for start, end in connection.execute(dates):
@@ -206,8 +222,8 @@ def _record_arrivals(connection: sa.Connection, campaign: Campaign, lot: str) ->
         .group_by(route.c.courseid, student_account.c.userid)
         .prefix_with("STRAIGHT_JOIN")
     )  # fmt: skip
-    columns = ["run", "courseid", "userid", "timestart", "timeend"]
     connection.execute(sa.insert(arrival).from_select(columns, query))
+    record_registered(connection, campaign)
 
 
 def _unix(column: sa.ColumnElement[date], moments: dict[date, int]) -> sa.ColumnElement[int]:
@@ -256,7 +272,8 @@ def _other_enrolments(campaign: Campaign, scope: Scope) -> Trace:
     rows = (
         sa.select(ue.c.id, decision.c.courseid)
         .select_from(decision.join(enrol, enrol.c.courseid == decision.c.courseid).join(ue, ue.c.enrolid == enrol.c.id))
-        .where(_in_scope(scope), ~own_instance(campaign, enrol), _staying(campaign, enrol.c.courseid, ue.c.userid))
+        .where(_in_scope(scope), _staying(campaign, enrol.c.courseid, ue.c.userid))
+        .where(~own_instance(campaign, enrol, ue.c.userid))
         .prefix_with("STRAIGHT_JOIN")
     )
     return Trace(RULE, "user_enrolments", rows)
@@ -266,7 +283,7 @@ def _other_roles(campaign: Campaign, scope: Scope) -> Trace:
     decision, space = tables.decision, tables.space_context
     enrol = campaign.moodle["enrol"].alias("enrol")
     ra = campaign.moodle["role_assignments"].alias("role_assignments")
-    own = sa.exists().where(enrol.c.id == ra.c.itemid, own_instance(campaign, enrol)).correlate(ra)
+    own = sa.exists().where(enrol.c.id == ra.c.itemid, own_instance(campaign, enrol, ra.c.userid)).correlate(ra)
     kept = sa.and_(
         space.c.contextlevel == COURSE, ra.c.component == f"enrol_{campaign.platform.enrolment}", own
     )  # fmt: skip
@@ -278,25 +295,3 @@ def _other_roles(campaign: Campaign, scope: Scope) -> Trace:
         .prefix_with("STRAIGHT_JOIN")
     )
     return Trace(RULE, "role_assignments", rows)
-
-
-def _cohort_members(campaign: Campaign, scope: Scope) -> Trace:
-    people, space = tables.standing, tables.space_context
-    enrol, member = campaign.moodle["enrol"].alias("enrol"), campaign.moodle["cohort_members"].alias("cohort_members")
-    spaces: sa.FromClause = space
-    conditions = [space.c.run == scope.run, space.c.contextlevel == COURSE, own_instance(campaign, enrol)]
-    if not scope.everything:
-        spaces = tables.decision.join(space, space.c.courseid == tables.decision.c.courseid)
-        teaches = sa.exists().where(
-            people.c.run == scope.run, people.c.courseid == space.c.courseid, people.c.userid == member.c.userid,
-            people.c.standing == "teacher",
-        )  # fmt: skip
-        registered = sa.exists().where(
-            arrival.c.run == scope.run, arrival.c.courseid == space.c.courseid, arrival.c.userid == member.c.userid
-        )
-        conditions += [_in_scope(scope), ~teaches, ~registered]
-    members = spaces.join(enrol, enrol.c.courseid == space.c.courseid).join(
-        member, member.c.cohortid == enrol.c.customint1
-    )
-    rows = sa.select(member.c.id, space.c.courseid).select_from(members).where(*conditions).prefix_with("STRAIGHT_JOIN")
-    return Trace(RULE, "cohort_members", rows)

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
+from transition.enrolment.cohorts import create_cohorts, expected_elsewhere, fill_cohorts
 from transition.enrolment.groups import fill_groups
-from transition.enrolment.instances import create_own_instances, modifier, own_instances, student_role
+from transition.enrolment.instances import create_own_instances, modifier, own_places, student_role
 from transition.enrolment.people import RULE
 from transition.enrolment.tables import arrival
 from transition.french import counted
@@ -70,9 +71,9 @@ def _batches(sizes: Iterable[tuple[int, int]], limit: int) -> list[list[int]]:
 
 def _bring_in(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> tuple[int, int]:
     """Enrol the arrivals of some spaces and fill their groups; returns the enrolments and memberships added."""
+    create_cohorts(connection, campaign, courses)
     create_own_instances(connection, campaign, courses)
-    if campaign.platform.enrolment == "cohort":
-        _fill_cohorts(connection, campaign, courses)
+    fill_cohorts(connection, campaign, courses)  # first: enrol_cohort takes back whoever is enrolled without belonging
     missing = _missing(campaign, courses).subquery()
     counts: dict[int, int] = dict(
         connection.execute(sa.select(missing.c.courseid, sa.func.count()).group_by(missing.c.courseid)).all()
@@ -88,9 +89,8 @@ def _bring_in(connection: sa.Connection, campaign: Campaign, courses: list[int])
 
 
 def _arrivals(campaign: Campaign, courses: list[int]) -> tuple[sa.Join, sa.Subquery, sa.ColumnElement[bool]]:
-    """FROM clause of the arrivals of some spaces with their instance, the instances in it, condition."""
-    instances = own_instances(campaign, courses)
-    joined = arrival.join(instances, instances.c.courseid == arrival.c.courseid)
+    """FROM clause of the arrivals of some spaces with their instances, the instances in it, condition."""
+    joined, instances = own_places(campaign, courses)
     return joined, instances, sa.and_(arrival.c.run == campaign.run, arrival.c.courseid.in_(courses))
 
 
@@ -124,22 +124,22 @@ def _reactivate(connection: sa.Connection, campaign: Campaign, courses: list[int
 
     An old start date that year N does not replace stays: it is past, and the row with it unchanged.
     """
-    instances = own_instances(campaign, courses)
-    ue = campaign.moodle["user_enrolments"]
-    other_start = sa.and_(arrival.c.timestart != 0, ue.c.timestart != arrival.c.timestart)
+    joined, instances, here = _arrivals(campaign, courses)
+    columns = (instances.c.enrolid, arrival.c.userid, arrival.c.timestart, arrival.c.timeend)
+    due, ue = sa.select(*columns).select_from(joined).where(here).subquery(), campaign.moodle["user_enrolments"]
+    other_start = sa.and_(due.c.timestart != 0, ue.c.timestart != due.c.timestart)
     connection.execute(
         sa.update(ue)
         .values(
             status=0,
-            timestart=sa.case((arrival.c.timestart != 0, arrival.c.timestart), else_=ue.c.timestart),
-            timeend=arrival.c.timeend,
+            timestart=sa.case((due.c.timestart != 0, due.c.timestart), else_=ue.c.timestart),
+            timeend=due.c.timeend,
             modifierid=modifier(campaign),
             timemodified=int(time.time()),
         )
         .where(
-            arrival.c.run == campaign.run, arrival.c.courseid.in_(courses), instances.c.courseid == arrival.c.courseid,
-            ue.c.enrolid == instances.c.enrolid, ue.c.userid == arrival.c.userid,
-            sa.or_(ue.c.status != 0, ue.c.timeend != arrival.c.timeend, other_start),
+            ue.c.enrolid == due.c.enrolid, ue.c.userid == due.c.userid,
+            sa.or_(ue.c.status != 0, ue.c.timeend != due.c.timeend, other_start),
         )
     )  # fmt: skip
 
@@ -171,21 +171,8 @@ def _add_roles(connection: sa.Connection, campaign: Campaign, courses: list[int]
     connection.execute(sa.insert(ra).from_select(list(values), rows))
 
 
-def _fill_cohorts(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> None:
-    """Members first: enrol_cohort takes back whoever is enrolled without being one."""
-    joined, instances, here = _arrivals(campaign, courses)
-    enrol, member = campaign.moodle["enrol"].alias("enrol"), campaign.moodle["cohort_members"]
-    present = member.alias("present_member")
-    query = joined.join(enrol, enrol.c.id == instances.c.enrolid).outerjoin(
-        present, sa.and_(present.c.cohortid == enrol.c.customint1, present.c.userid == arrival.c.userid)
-    )
-    values = {"cohortid": enrol.c.customint1, "userid": arrival.c.userid, "timeadded": sa.literal(int(time.time()))}
-    rows = sa.select(*values.values()).select_from(query).where(here, present.c.id.is_(None)).distinct()
-    connection.execute(sa.insert(member).from_select(list(values), rows))
-
-
 def _synchronised(campaign: Campaign) -> str:
-    """A warning for the journal: a cohort linked to a space brings its members back at the next synchronisation."""
+    """A warning for the journal: whom the cohorts bring back, or elsewhere, at Moodle's next synchronisation."""
     decision, people = tables.decision, tables.standing
     enrol, member = campaign.moodle["enrol"], campaign.moodle["cohort_members"]
     left = sa.exists().where(
@@ -203,6 +190,13 @@ def _synchronised(campaign: Campaign) -> str:
     )
     with campaign.engine.connect() as connection:
         count = connection.execute(query).scalar_one()
-    if not count:
-        return ""
-    return f" ; {count} étudiants sortis reviendront par une cohorte liée à leur espace : videz-la ou déliez-la"
+    sentences = []
+    if count:
+        who = counted(count, "étudiant sorti reviendra", "étudiants sortis reviendront")
+        sentences.append(f" ; {who} par une cohorte liée à leur espace : videz-la ou déliez-la")
+    if elsewhere := expected_elsewhere(campaign):
+        what = counted(elsewhere, "inscription viendra", "inscriptions viendront")
+        sentences.append(
+            f" ; {what} des cohortes remplies, la nuit prochaine, dans d'autres espaces qui leur sont liés"
+        )
+    return "".join(sentences)

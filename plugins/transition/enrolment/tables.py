@@ -53,6 +53,29 @@ group_route = state_table(
     sa.Index("group_route_group", "run", "groupid"),
 )
 
+own_cohort = state_table(
+    "own_cohort",  # the cohorts that the campaign fills and empties; none on a platform of enrol_database
+    _run(),
+    sa.Column("idnumber", sa.String(100), primary_key=True),
+    sa.Column("cohortid", sa.BigInteger),  # NULL until the cohort is created
+    sa.Column("courseid", sa.BigInteger, nullable=False),  # the space in scope whose rows its old members are
+    sa.Index("own_cohort_cohort", "run", "cohortid"),
+)
+
+cohort_space = state_table(
+    "cohort_space",  # the spaces in which a cohort enrols
+    _run(),
+    _courseid(),
+    sa.Column("idnumber", sa.String(100), primary_key=True),
+)
+
+cohort_student = state_table(
+    "cohort_student",  # who belongs in a cohort for year N
+    _run(),
+    sa.Column("idnumber", sa.String(100), primary_key=True),
+    sa.Column("userid", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
 ex_change = state_table(
     "ex_change",  # what a space was before the campaign of that year archived it
     sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),

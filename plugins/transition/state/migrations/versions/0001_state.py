@@ -384,6 +384,26 @@ def upgrade() -> None:
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("done_at", MOMENT),
     )
+    _create(
+        "own_cohort",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("idnumber", sa.String(100), primary_key=True),
+        sa.Column("cohortid", sa.BigInteger()),
+        sa.Column("courseid", sa.BigInteger(), nullable=False),
+        sa.Index("own_cohort_cohort", "run", "cohortid"),
+    )
+    _create(
+        "cohort_space",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("courseid", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("idnumber", sa.String(100), primary_key=True),
+    )
+    _create(
+        "cohort_student",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("idnumber", sa.String(100), primary_key=True),
+        sa.Column("userid", sa.BigInteger(), primary_key=True, autoincrement=False),
+    )
 
 
 def _create(name: str, *items: sa.schema.SchemaItem) -> None:
