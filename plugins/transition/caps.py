@@ -17,7 +17,7 @@ from transition.apogee.tables import inscription
 from transition.campaign import Campaign
 from transition.components import components
 from transition.enrolment.people import ACTIVE
-from transition.enrolment.tables import student_account
+from transition.enrolment.tables import ex_change, student_account
 from transition.errors import TransitionError
 from transition.platforms import Limits
 from transition.rules.compile import COURSE
@@ -165,23 +165,26 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
     Of the whole platform, also when the run is limited to some codes: an incomplete model shows there.
     """
     decision, done = tables.decision, tables.space_reset
-    joined = _with_component(decision).outerjoin(
-        done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid)
+    joined = (
+        _with_component(decision)
+        .outerjoin(done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid))
+        .outerjoin(ex_change, sa.and_(ex_change.c.year == done.c.year, ex_change.c.courseid == done.c.courseid))
     )
+    archives = sa.or_(decision.c.decision == "archive", ex_change.c.courseid.is_not(None))
     query = (
-        sa.select(space_component.c.component, decision.c.decision, sa.func.count())
+        sa.select(space_component.c.component, archives, sa.func.count())
         .select_from(joined)
         .where(
             decision.c.run == campaign.run,
             sa.or_(decision.c.decision.in_(_MODELLED), done.c.courseid.is_not(None)),
         )
-        .group_by(space_component.c.component, decision.c.decision)
+        .group_by(space_component.c.component, archives)
     )
     archived, modelled = Counter[str](), Counter[str]()
-    for component, decided, count in connection.execute(query):
+    for component, goes, count in connection.execute(query):
         for place in (PLATFORM, component):
             modelled[place] += count
-            archived[place] += count if decided == "archive" else 0
+            archived[place] += count if goes else 0
     return [Figure("archived", place, archived[place], modelled[place], modelled[place]) for place in modelled]
 
 
@@ -268,7 +271,10 @@ def _moved(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
 
 def _moved_before(connection: sa.Connection, campaign: Campaign) -> Counter[str]:
     """Rows that the last verified year's runs moved out of the spaces that it verified, by today's components."""
+    found = Counter[str]()
     year = last_verified_year(connection, campaign)
+    if year is None:
+        return found
     run, entry, done = tables.run, tables.journal, tables.space_reset
     joined = (
         run.join(entry, entry.c.run == run.c.number)
@@ -284,7 +290,6 @@ def _moved_before(connection: sa.Connection, campaign: Campaign) -> Counter[str]
         .where(run.c.year == year, entry.c.action == "moved")
         .group_by(space_component.c.component)
     )
-    found = Counter[str]()
     for component, rows in connection.execute(query):
         found[PLATFORM] += int(rows)
         if component is not None:  # None: the course is gone since
