@@ -45,6 +45,8 @@ def test_a_space_whose_mbz_fails_keeps_all_and_is_named(
     campaign = Campaign(
         platform, 2026, "essai", real_moodle, feed=tmp_path / "feed", dry_run=False, courses=("LI3INF01", "L1MAT101")
     )
+    with real_moodle.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {campaign.archive_schema} COLLATE utf8mb4_bin")
     schema.upgrade(campaign)  # not the whole preflight, which asks for every rule
     record_contexts(campaign)
     campaign.take_fence()
