@@ -26,11 +26,11 @@ def rule_traces(campaign: Campaign, scope: Scope) -> Traces:
 def _of_rules(campaign: Campaign, scope: Scope) -> list[Trace]:
     traces = [trace for rule in load_rules() for trace in compile_rule(rule, campaign.moodle, scope)]
     if not scope.everything:
-        traces = [_without_given(campaign, trace) for trace in traces]
+        traces = [without_given(campaign, trace) for trace in traces]
     return [*traces, *enrolment_traces(campaign, scope)]
 
 
-def _without_given(campaign: Campaign, trace: Trace) -> Trace:
+def without_given(campaign: Campaign, trace: Trace) -> Trace:
     """Memberships of groups stay where Apogée gives the same ones again."""
     table = trace.rows.selected_columns["id"].table
     stays = given_again(campaign, trace.table, table)

@@ -110,7 +110,7 @@ def links(world: World, courseid: int) -> set[int]:
 
 def test_by_etape(world: World) -> None:
     new, other = world.add_user("e26000001"), world.add_user("e26000002")
-    ours = cohort(world, "sl3inf", [8, 9, 3], [2])  # a repeater, one who leaves, a teacher
+    ours = cohort(world, "sl3inf", [8, 9, 12, 3], [2])  # a repeater, two who leave it, a teacher
     older = cohort(world, "SL3INF_139", [10], [2, MATHS])
     foreign = cohort(world, "TUTORAT", [11], [])
     platform = world.with_platform(enrolment="cohort", cohorts="etape")
@@ -118,16 +118,17 @@ def test_by_etape(world: World) -> None:
         REPEATER,
         Registration("26000001", "L1MAT101", "e26000001"),
         Registration("26000002", "LI3INF01", "e26000002", etape="SM1DRO"),
+        Registration("22300007", "LI3INF01", "22300007", etape="SM1DRO"),  # user 12: the same space, another étape
         Registration("22300002", "LI3INF01", "22300002", statut="annulee"),
     ]
     etapes = [("LI3INF01", STEP, "140"), ("L1MAT101", STEP, "140")]
     campaign = carried_out(platform, [2, MATHS], registered, etapes)
     droit = world.row("cohort", idnumber="SM1DRO")["id"]
-    assert (members(world, ours), members(world, older), members(world, droit)) == ({3, 8, new}, set(), {other})
+    assert (members(world, ours), members(world, older), members(world, droit)) == ({3, 8, new}, set(), {12, other})
     assert members(world, foreign) == {11}
     assert (links(world, 2) >= {ours, droit}, links(world, MATHS)) == (True, {older, ours})
     enrolled = {courseid: world.enrolled(courseid) for courseid in (2, MATHS)}
-    assert set(enrolled[2]) == {3, 4, 5, 32, 8, new, other}
+    assert set(enrolled[2]) == {3, 4, 5, 32, 8, 12, new, other}
     assert set(enrolled[MATHS]) - {3, 4, 5, 32} == {8, new}, "whoever is in the étape is in all of its spaces"
     assert enrolled[2][8] == enrolled[MATHS][new] == {"cohort"}
     # The teacher is a member, whom Moodle has not enrolled by the cohort in the second space yet: as before.
@@ -140,7 +141,7 @@ def test_by_etape(world: World) -> None:
     archived = archive_table(campaign, "cohort_members")
     with campaign.engine.connect() as connection:
         gone = connection.execute(sa.select(archived.c.userid, archived.c.cohortid).order_by(archived.c.userid)).all()
-    assert gone == [(9, ours), (10, older)]
+    assert gone == [(9, ours), (10, older), (12, ours)]
 
 
 def test_of_one_version_and_through_a_space_out_of_scope(world: World) -> None:

@@ -13,12 +13,14 @@ from tests.support.campaign import reference_platform
 from transition.apogee import tables as apogee
 from transition.apogee.codes import compare_key
 from transition.campaign import Campaign, now
+from transition.enrolment.people import enrolment_traces
 from transition.keys import create_frozen_keys, frozen_keys
 from transition.move import create_archive_table
-from transition.rules.compile import Scope
+from transition.rules.compile import Scope, compile_rule
+from transition.rules.model import load_rule
 from transition.spaces import record_contexts
 from transition.state import schema, tables
-from transition.traces import rule_traces
+from transition.traces import without_given
 
 YEAR = 2026
 _LOTS = count(1)
@@ -125,8 +127,9 @@ class World:
 
     def freeze(self, campaign: Campaign, rules: Collection[str] = ("enrolment",)) -> None:
         """Freeze the keys of some rules, as the freeze stage does for every rule."""
-        found = rule_traces(campaign, Scope(campaign.run)).values()
-        traces = [trace for of_table in found for trace in of_table if trace.rule in rules]
+        scope = Scope(campaign.run)
+        traces = [trace for name in rules for trace in compile_rule(load_rule(name), campaign.moodle, scope)]
+        traces = [without_given(campaign, trace) for trace in traces] + enrolment_traces(campaign, scope)
         with campaign.server.begin() as connection:
             connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {campaign.archive_schema}"))
         with campaign.engine.begin() as connection:
