@@ -112,7 +112,7 @@ def test_what_nothing_names_any_more_moves(world: World) -> None:
     assert world.here() == {*SHARED, *KEPT, b""}
     moved = place(world.archive, sha1(GONE[0]))
     assert moved.stat().st_mode & 0o777 == 0o664
-    assert world.closing() == (2, 2, 0, "2 contenus (0,0 Mo) déplacés dans l'archive")
+    assert world.closing() == (2, 2, 0, "2 contenus (0,0 Mo) dans l'archive")
     assert list(contents.left(world.campaign)) == []
 
 
@@ -164,8 +164,8 @@ def test_lost_and_damaged_contents_are_said_and_left(world: World) -> None:
     assert b"autre chose" in world.here()
     rows_before, rows_moved, rows_after, detail = world.closing()
     assert (rows_before, rows_moved, rows_after) == (2, 0, 2)
-    assert "1 contenus (0,0 Mo) manquaient déjà" in detail
-    assert "1 contenus (0,0 Mo) altérés avant la campagne, laissés en place" in detail
+    assert "1 contenu (0,0 Mo) déjà absent avant la campagne" in detail
+    assert "1 contenu (0,0 Mo) en mauvais état avant la campagne, gardé en place" in detail
     assert list(contents.left(world.campaign)) == []
 
 

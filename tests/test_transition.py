@@ -37,7 +37,7 @@ MAY_CHANGE = {
     "course_categories": {"sortorder", "coursecount", "timemodified"},
     "context": {"path", "depth"},
 }
-MAY_GROW = {"user_enrolments", "role_assignments", "groups", "groups_members"}
+MAY_GROW = {"user_enrolments", "role_assignments", "groups", "groups_members", "message_conversation_members"}
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_a_second_transition_changes_nothing(outcome: Outcome) -> None:
 
 
 # Columns that hold the moment of the transition.
-MOMENTS = {"timecreated", "timemodified", "cacherev"}
+MOMENTS = {"timecreated", "timemodified", "timeadded", "cacherev"}
 
 
 def test_killed_in_the_middle_of_a_purge_and_started_again_it_ends_in_the_same_state(

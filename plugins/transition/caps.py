@@ -162,7 +162,8 @@ def _record_components(connection: sa.Connection, campaign: Campaign) -> None:
 def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
     """Spaces archived, of those of the model, those that this campaign has done already included.
 
-    Of the whole platform, also when the run is limited to some codes: an incomplete model shows there.
+    Of the whole platform, also when the run is limited to some codes: an incomplete model shows there. A run that
+    archives nothing itself has nothing to approve.
     """
     decision, done = tables.decision, tables.space_reset
     joined = (
@@ -170,9 +171,10 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
         .outerjoin(done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid))
         .outerjoin(ex_change, sa.and_(ex_change.c.year == done.c.year, ex_change.c.courseid == done.c.courseid))
     )
-    archives = sa.or_(decision.c.decision == "archive", ex_change.c.courseid.is_not(None))
+    mine = decision.c.decision == "archive"
+    archives = sa.or_(mine, ex_change.c.courseid.is_not(None))
     query = (
-        sa.select(space_component.c.component, archives, sa.func.count())
+        sa.select(space_component.c.component, archives, sa.func.sum(sa.case((mine, 1), else_=0)), sa.func.count())
         .select_from(joined)
         .where(
             decision.c.run == campaign.run,
@@ -180,12 +182,14 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
         )
         .group_by(space_component.c.component, archives)
     )
-    archived, modelled = Counter[str](), Counter[str]()
-    for component, goes, count in connection.execute(query):
+    archived, modelled, new = Counter[str](), Counter[str](), Counter[str]()
+    for component, goes, by_this_run, count in connection.execute(query):
         for place in (PLATFORM, component):
             modelled[place] += count
             archived[place] += count if goes else 0
-    return [Figure("archived", place, archived[place], modelled[place], modelled[place]) for place in modelled]
+            new[place] += int(by_this_run)
+    places = [place for place in modelled if new[place]]
+    return [Figure("archived", place, archived[place], modelled[place], modelled[place]) for place in places]
 
 
 def _unenrolled(connection: sa.Connection, campaign: Campaign) -> list[Figure]:

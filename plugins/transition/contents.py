@@ -341,9 +341,9 @@ def _counts(campaign: Campaign) -> dict[str, tuple[int, int]]:
 
 def _detail(counts: dict[str, tuple[int, int]]) -> str:
     words = {
-        "moved": "partis dans l'archive", "listed": "que plus rien n'utilise",
-        "absent": "introuvables avant la campagne",
-        "damaged": "en mauvais état avant la campagne, gardés en place",
+        "moved": "dans l'archive", "listed": "que plus rien n'utilise",
+        "absent": "déjà absent avant la campagne",
+        "damaged": "en mauvais état avant la campagne, gardé en place",
     }  # fmt: skip
     parts = [
         f"{counted(counts[state][0], 'contenu', 'contenus')} ({counts[state][1] / 1e6:.1f} Mo) {text}"

@@ -83,7 +83,7 @@ def test_nothing_is_written_twice(open_campaign: Open, few_rules: None) -> None:
     july_backup(campaign)
     july_backup(open_campaign("autre"))
     assert len(list(folder_of(campaign).iterdir())) == 1
-    assert "rien à écrire" in journalled(campaign, "done")[1].detail
+    assert "déjà en sauvegarde dans leur état actuel" in journalled(campaign, "done")[1].detail
 
 
 def test_a_submission_makes_only_its_space_stale(open_campaign: Open, few_rules: None, edit: Edit) -> None:

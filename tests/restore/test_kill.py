@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,6 +104,10 @@ def killed_at(campaign: Campaign, step: int) -> bool:
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
+    held = sa.text("SELECT IS_USED_LOCK(:name)").bindparams(name=campaign.lock_name("restore"))
+    with campaign.server.connect() as connection:
+        while connection.execute(held).scalar():  # the server has not yet seen that the process is gone
+            time.sleep(0.02)
     if os.WIFSIGNALED(status):
         return True
     assert os.WEXITSTATUS(status) == 0, "the restore failed"

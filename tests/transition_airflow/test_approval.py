@@ -99,7 +99,10 @@ def test_crossed_caps_ask_a_person_on_an_automatic_platform_too(
     monkeypatch.setattr("transition.platforms.load_platform", lambda _: automatic)
     request, states = answer("Approve")
     assert request["task_instance"]["task_id"] == "approval.exceed"
-    assert request["subject"] == "Approuver le dépassement des seuils de la plateforme (Ecampus, année 2026-2027) ?"
+    assert (
+        request["subject"]
+        == "Approuver le dépassement des seuils par la transition annuelle (Ecampus, année 2026-2027) ?"
+    )
     assert request["body"] == "LE PLAN"
     assert approvals == {False: approval.AUTOMATIC, True: "Anonymous"}
     assert states["approval.exceed"] == states["report"] == "success"
