@@ -52,6 +52,8 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
             pending = api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False}).json()
             for request in pending["hitl_details"]:
                 ti = request["task_instance"]
+                if ti["state"] != "awaiting_input":
+                    continue  # an answer that comes before the task is parked would be lost
                 run_path = f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}"
                 answered = api.patch(
                     f"{run_path}/taskInstances/{ti['task_id']}/-1/hitlDetails",
