@@ -114,7 +114,8 @@ def fill_cohorts(connection: sa.Connection, campaign: Campaign, courses: Collect
     }  # fmt: skip
     rows = sa.select(*values.values()).select_from(query).distinct().prefix_with("STRAIGHT_JOIN")
     here = sa.and_(cohort_space.c.run == campaign.run, cohort_space.c.courseid.in_(courses), present.c.id.is_(None))
-    connection.execute(sa.insert(member).from_select(list(values), rows.where(here)))
+    rows = rows.where(here).order_by(own_cohort.c.cohortid, cohort_student.c.userid)
+    connection.execute(sa.insert(member).from_select(list(values), rows))
 
 
 def expected_elsewhere(campaign: Campaign) -> int:

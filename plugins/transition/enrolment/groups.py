@@ -45,7 +45,8 @@ def fill_groups(connection: sa.Connection, campaign: Campaign, courses: list[int
 
     A group that is missing is created as ``groups_create_group`` does; one that Apogée does not know stays empty.
     Members, and those of the group's conversation where it has one, are written as ``groups_add_member`` writes them.
-    Needs ``group_route`` and ``arrival``; twice changes nothing.
+    In an order, so that a run started again writes the same rows whatever plan the server takes. Needs
+    ``group_route`` and ``arrival``; twice changes nothing.
     """
     _create_groups(connection, campaign, courses)
     moment, members = int(time.time()), campaign.moodle["groups_members"]
@@ -57,6 +58,7 @@ def fill_groups(connection: sa.Connection, campaign: Campaign, courses: list[int
     values = {"groupid": wanted.c.groupid, "userid": wanted.c.userid, "timeadded": sa.literal(moment),
               "component": sa.literal(""), "itemid": sa.literal(0)}  # fmt: skip
     missing = sa.select(*values.values()).select_from(joined).where(present.c.id.is_(None))
+    missing = missing.order_by(wanted.c.groupid, wanted.c.userid)
     added = connection.execute(sa.insert(members).from_select(list(values), missing)).rowcount
     _fill_conversations(connection, campaign, courses, moment)
     return added
@@ -122,7 +124,9 @@ def _create_groups(connection: sa.Connection, campaign: Campaign, courses: Colle
         group_route.c.run == campaign.run, group_route.c.courseid.in_(courses), group_route.c.groupid.is_(None)
     )
     for courseid, code, name in connection.execute(
-        sa.select(group_route.c.courseid, group_route.c.code_groupe, group_route.c.name).where(missing)
+        sa.select(group_route.c.courseid, group_route.c.code_groupe, group_route.c.name)
+        .where(missing)
+        .order_by(group_route.c.courseid, group_route.c.code_groupe)
     ).all():
         values = {"courseid": courseid, "idnumber": code, "name": name, "timecreated": moment, "timemodified": moment}
         groupid = connection.execute(sa.insert(table).values(values)).lastrowid
@@ -181,6 +185,7 @@ def _fill_conversations(connection: sa.Connection, campaign: Campaign, courses: 
     )
     values = {"conversationid": conversations.c.id, "userid": wanted.c.userid, "timecreated": sa.literal(moment)}
     missing = sa.select(*values.values()).select_from(joined).where(present.c.id.is_(None))
+    missing = missing.order_by(conversations.c.id, wanted.c.userid)
     connection.execute(sa.insert(members).from_select(list(values), missing))
 
 

@@ -66,6 +66,7 @@ def _add_enrolments(connection: sa.Connection, campaign: Campaign, fed: sa.Subqu
         sa.select(*values.values())
         .select_from(fed.outerjoin(present, sa.and_(present.c.enrolid == instance, present.c.userid == fed.c.userid)))
         .where(present.c.id.is_(None))
+        .order_by(fed.c.userid)
     )
     return connection.execute(sa.insert(ue).from_select(list(values), missing)).rowcount
 
@@ -98,5 +99,6 @@ def _add_roles(connection: sa.Connection, campaign: Campaign, courseid: int) -> 
             ra.c.contextid == _context(campaign, courseid), ra.c.component == "enrol_database", teaches(role), ~by_hand
         )
         .distinct()
+        .order_by(ra.c.userid, ra.c.roleid)
     )
     connection.execute(sa.insert(ra).from_select(list(values), rows))

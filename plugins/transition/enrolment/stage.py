@@ -116,7 +116,8 @@ def _add_enrolments(connection: sa.Connection, campaign: Campaign, courses: list
         "timecreated": sa.literal(moment), "timemodified": sa.literal(moment),
     }  # fmt: skip
     ue = campaign.moodle["user_enrolments"]
-    connection.execute(sa.insert(ue).from_select(list(values), sa.select(*values.values())))
+    rows = sa.select(*values.values()).order_by(missing.c.courseid, missing.c.enrolid, missing.c.userid)
+    connection.execute(sa.insert(ue).from_select(list(values), rows))
 
 
 def _reactivate(connection: sa.Connection, campaign: Campaign, courses: list[int]) -> None:
@@ -168,6 +169,7 @@ def _add_roles(connection: sa.Connection, campaign: Campaign, courses: list[int]
         "component": sa.literal(component), "itemid": instances.c.enrolid, "sortorder": sa.literal(0),
     }  # fmt: skip
     rows = sa.select(*values.values()).select_from(query).where(here, held.c.id.is_(None))
+    rows = rows.order_by(arrival.c.courseid, arrival.c.userid)
     connection.execute(sa.insert(ra).from_select(list(values), rows))
 
 
