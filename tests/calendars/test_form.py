@@ -74,6 +74,7 @@ REFUSED = {
         "colonne fin : une exclusion vaut pour l'année entière",
     ),
     "dépôt": ("2026;cours;M2CHI305;decale;;2026-11-30", "la contredit ; retirez d'abord celle-là"),
+    "élément de l'espace": ("2026;element;M2CHI305;decale;;2026-11-30", "colonne type : calendrier décalé fait double"),
     "plus tôt": ("2026;cours;M2CHI305;decale;;2026-10-31", "(calendrier décalé, ligne 2 des exceptions)"),
 }
 

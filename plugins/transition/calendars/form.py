@@ -114,7 +114,7 @@ def _findings(campaign: Campaign, known: Known, raw: RawTable, rows: list[dict[s
         if spaces and all(space.courseid in known.done for space in spaces):
             problems.append(f"colonne cible : {target} déjà réinitialisé pour {campaign.year}, ce serait sans effet")
         for old in before:
-            if (old.target_type, old.target) == (new.target_type, new.target) and not _goes_further(new, old):
+            if _same_target(new, old) and not _goes_further(new, old):
                 place = old.place if old in known.exceptions else f"ligne {old.line}"
                 problems.append(
                     f"colonne type : {TYPES[new.type]} fait double emploi avec l'exception de {target} qui existe"
@@ -135,6 +135,11 @@ def _date_problems(campaign: Campaign, new: CalendarException) -> Iterator[str]:
         yield f"colonne fin : « {new.end} » est avant le 1er septembre {campaign.year}"
     if new.type in _UNTIL and new.end and new.end <= campaign.today:
         yield f"colonne fin : « {new.end} » est déjà passé, ce serait sans effet"
+
+
+def _same_target(new: CalendarException, old: CalendarException) -> bool:
+    """An element and the space of its code are one."""
+    return new.target == old.target and (new.target_type == "etape") == (old.target_type == "etape")
 
 
 def _goes_further(new: CalendarException, old: CalendarException) -> bool:
