@@ -116,7 +116,7 @@ def _add_enrolments(connection: sa.Connection, campaign: Campaign, courses: list
         "timecreated": sa.literal(moment), "timemodified": sa.literal(moment),
     }  # fmt: skip
     ue = campaign.moodle["user_enrolments"]
-    rows = sa.select(*values.values()).order_by(missing.c.courseid, missing.c.enrolid, missing.c.userid)
+    rows = sa.select(*values.values()).order_by(missing.c.enrolid, missing.c.userid)
     connection.execute(sa.insert(ue).from_select(list(values), rows))
 
 
