@@ -75,6 +75,8 @@ def test_it_succeeds_and_says_so(outcome: Outcome) -> None:
     assert "Transition terminée et vérifiée" in outcome.output
     assert "Traceback" not in outcome.output
     assert max(map(len, outcome.output.splitlines())) <= 120
+    [line] = [line for line in outcome.output.splitlines() if line.split()[:1] == ["LI3INF02"]]
+    assert "à archiver (ex_)" in line
 
 
 def test_exactly_the_traces_go(outcome: Outcome) -> None:
@@ -107,6 +109,10 @@ def test_only_the_archived_space_is_renamed_and_moved(outcome: Outcome) -> None:
     for row in outcome.after["context"].values():
         assert row["path"] is None or row["depth"] == row["path"].count("/")
     assert not set(compare(outcome.before, outcome.after)["course"].changed) & {ESPCOMP, OLD_ARCHIVE}
+    changed_contexts = compare(outcome.before, outcome.after)["context"].changed
+    moved = {outcome.before["context"][id_]["path"] for id_ in changed_contexts}
+    old = outcome.before["context"][context[ARCHIVED]["id"]]["path"]
+    assert all(f"{path}/".startswith(f"{old}/") for path in moved)
 
 
 def test_archived_rows_are_the_rows_that_went(outcome: Outcome) -> None:
@@ -191,7 +197,8 @@ def test_the_report_is_written(outcome: Outcome) -> None:
     assert facts["moved"] == facts["rows"] == sum(len(ids) for ids in outcome.expected.values())
     assert facts["crossed"] == ["espaces archivés (toute la plateforme) : 1 sur 6 (16,7 %), seuil 10 %"]
     assert (facts["approved_by"], facts["exceeded_by"]) == ("Ada Administratrice", "Bruno Directeur")
-    assert {space["code"]: space["decision"] for space in facts["spaces"]}["LI3INF02"] == "à archiver (ex_)"
+    decisions = {space["code"]: space["decision"] for space in facts["spaces"]}
+    assert (decisions["LI3INF02"], decisions["ESPCOMP01"]) == ("à archiver (ex_)", "exclu")
     page = reports[-1].with_suffix(".html").read_text(encoding="utf-8")
     assert {line["code"] for line in facts["successions"]} == {"LI3INF02"}
     assert "Successions possibles, à confirmer" in page and facts["successions_file"] in page

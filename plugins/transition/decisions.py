@@ -28,11 +28,12 @@ from transition.state import tables
 STAGE = "detect_missing"
 ARCHIVED_PREFIX = "ex_"
 APPLIED = ("reset", "archive")
-# How a plan and its readers say them, of several spaces.
+# How a plan and its readers say them, of several spaces, then of one.
 DECISIONS = {
     "reset": "à réinitialiser", "archive": "à archiver (ex_)", "defer": "différés", "exclude": "exclus",
     "hold": "en attente d'une décision",
 }  # fmt: skip
+DECISION = {**DECISIONS, "defer": "différé", "exclude": "exclu"}
 _STRONGEST_FIRST = ("exclude", "defer", "hold")  # among the verdicts of several exceptions
 log = logging.getLogger(__name__)
 

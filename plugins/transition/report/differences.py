@@ -10,7 +10,7 @@ from upath import UPath
 
 from transition import storage
 from transition.campaign import Campaign
-from transition.decisions import DECISIONS
+from transition.decisions import DECISION, DECISIONS
 from transition.enrolment.people import planned_arrivals, registered_students
 from transition.report import maquette, teachers
 from transition.report.space_lines import (
@@ -24,8 +24,6 @@ from transition.report.space_lines import (
 )
 from transition.state import tables
 from transition.workbook import Table, Value, add_table, new_book
-
-_OF_ONE_SPACE = {**DECISIONS, "defer": "différé", "exclude": "exclu"}  # the others say the same of one and of many
 
 # Every sheet's columns: heading to width, in characters.
 SUMMARY = {
@@ -137,7 +135,7 @@ def _space(line: SpaceLine) -> tuple[Value, ...]:
         return count if line.in_scope else None
 
     return (
-        line.component, line.code, line.outcome, _OF_ONE_SPACE[line.decision], line.reason, line.before.name,
+        line.component, line.code, line.outcome, DECISION[line.decision], line.reason, line.before.name,
         line.after.name, line.before.category, line.after.category, people(line.students_before),
         people(line.people.get("leaving", 0)), people(line.people.get("staying", 0)),
         people(line.people.get(ARRIVING, 0)), people(line.students_after), people(line.people.get("teacher", 0)),

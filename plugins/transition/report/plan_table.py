@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from transition import caps
 from transition.campaign import Campaign
-from transition.decisions import DECISIONS
+from transition.decisions import DECISION, DECISIONS
 from transition.enrolment.people import planned_arrivals
 from transition.etherpad import pads
 from transition.french import counted, number
@@ -28,8 +28,8 @@ class PlanSummary:
 
     decisions: dict[str, int]
     by_rule: list[tuple[str, int, int, int]]  # label, tables, spaces, rows; most rows first
-    by_space: list[tuple[str, str, int, int]]  # code, decision, rows, arrivals; most rows first
-    held: list[tuple[str, str, str]]  # code (else shortname), decision, reason: hold and defer
+    by_space: list[tuple[str, str, int, int]]  # code, decision in French, rows, arrivals; most first
+    held: list[tuple[str, str, str]]  # code (else shortname), decision in French, reason: hold and defer
     rows: int
 
 
@@ -49,7 +49,7 @@ def summarise(campaign: Campaign) -> PlanSummary:
         decided = connection.execute(sa.select(tables.decision).where(decision.run == campaign.run)).all()
     arrivals = planned_arrivals(campaign)
     spaces = [
-        (d.code or d.shortname, d.decision, rows.get(d.courseid, 0), arrivals.get(d.courseid, 0))
+        (d.code or d.shortname, DECISION[d.decision], rows.get(d.courseid, 0), arrivals.get(d.courseid, 0))
         for d in decided
         if d.in_scope
     ]
@@ -57,7 +57,9 @@ def summarise(campaign: Campaign) -> PlanSummary:
         decisions=dict(Counter(d.decision for d in decided)),
         by_rule=sorted(rules, key=lambda rule: (-rule[3], rule[0])),
         by_space=sorted(spaces, key=lambda space: (-space[2], space[0])),
-        held=sorted((d.code or d.shortname, d.decision, d.reason) for d in decided if d.decision in ("hold", "defer")),
+        held=sorted(
+            (d.code or d.shortname, DECISION[d.decision], d.reason) for d in decided if d.decision in ("hold", "defer")
+        ),
         rows=sum(rows.values()),
     )
 
@@ -101,7 +103,7 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         *_large_tables(campaign),
         _Grid(("Espace", "Décision", "Lignes", "Inscriptions"), plan.by_space[:_SPACES_SHOWN]),
         _more(len(plan.by_space) - _SPACES_SHOWN, "espaces"),
-        *(f"  {code} : {DECISIONS[decision]} — {reason}" for code, decision, reason in plan.held[:_HELD_SHOWN]),
+        *(f"  {code} : {decision} — {reason}" for code, decision, reason in plan.held[:_HELD_SHOWN]),
         _more(len(plan.held) - _HELD_SHOWN, "espaces différés ou en attente"),
         f"En tout : {counted(plan.rows, 'ligne', 'lignes')} à déplacer dans"
         f" {counted(len(plan.by_space), 'espace', 'espaces')}.",

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from transition import journal, storage
 from transition.campaign import Campaign, now
-from transition.decisions import DECISIONS
+from transition.decisions import DECISION, DECISIONS
 from transition.etherpad import pads
 from transition.french import counted, moment, number
 from transition.report import differences
@@ -121,7 +121,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
 
 def _space(space: sa.Row[*tuple[Any, ...]], rows: Moved | None) -> dict[str, Any]:
     planned, moved = (rows.planned, rows.moved) if rows else (0, 0)
-    return {**space._mapping, "decision": DECISIONS[space.decision], "planned": planned, "moved": moved}
+    return {**space._mapping, "decision": DECISION[space.decision], "planned": planned, "moved": moved}
 
 
 def _stages(campaign: Campaign) -> list[StageLine]:
