@@ -69,7 +69,9 @@ def airflow_ui(site: Site) -> Iterator[Airflow]:
             api.wait_for_dag(DAG)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-                page = browser.new_page(viewport={"width": 1600, "height": 900}, locale="fr-FR")
+                page = browser.new_page(
+                    viewport={"width": 1600, "height": 900}, locale="fr-FR", timezone_id="Europe/Paris"
+                )
                 yield Airflow(site, api, log_in(page, api))
                 browser.close()
         finally:
