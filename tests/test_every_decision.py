@@ -234,7 +234,8 @@ def test_each_space_before_and_after(done: Done) -> None:
             assert row["Lignes déplacées"] == (row["Lignes prévues"] if state == "fait" else 0)
         archived = rows["LI3INF02"]
         assert archived["Catégorie avant"] == "Ecampus / UFR des Sciences / Licence Informatique"
-        assert (archived["Nom après"], archived["Catégorie après"]) == ("ex_Bases de données", "Archives")
+        place = (archived["Nom après"], archived["Catégorie après"])
+        assert place == ("ex_Bases de données", "Archives / Archives 2025-2026")
 
 
 def _rows_moved(done: Done) -> str:

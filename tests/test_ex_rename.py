@@ -1,5 +1,6 @@
 """Spaces that left the model: prefix, Archives, teachers kept, as Moodle itself would leave its tables."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from transition.campaign import Campaign
 from transition.enrolment.people import record_people
 from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError
-from transition.moodle.categories import fix_sortorder, move_context
+from transition.ex_names import TRIES, idnumbers, prefixed, shortnames
+from transition.moodle.categories import create_category, fix_sortorder, move_context
+from transition.restore.names import put_name_back
 from transition.state import tables
 
 SPACE, SIBLING, CONTEXT = 3, 2, 51  # LI3INF02, left the model; LI3INF01, in the same category
@@ -56,12 +59,22 @@ def assert_as_moodle_keeps_it(world: World) -> None:  # noqa: F811
         for course in courses:
             context, above = at[50, course["id"]], at[40, category["id"]]
             assert context["path"] == f"{above['path']}/{context['id']}"
+    assert [category["sortorder"] for category in _in_depth(world, 0)] == [
+        10_000 * n for n in range(1, 1 + len(world.rows("course_categories")))
+    ]
     for context in contexts.values():
         parent, own = ["", *context["path"].strip("/").split("/")][-2:]
         assert own == str(context["id"])
         assert context["depth"] == context["path"].count("/")
         if parent:
             assert context["path"] == f"{contexts[int(parent)]['path']}/{own}"
+
+
+def _in_depth(world: World, parent: int) -> Iterator[dict[str, Any]]:  # noqa: F811
+    """Categories as ``_fix_course_cats`` walks them: each one before what is below it."""
+    for category in sorted(world.rows("course_categories", parent=parent), key=lambda row: row["sortorder"]):
+        yield category
+        yield from _in_depth(world, category["id"])
 
 
 def test_archived_as_moodle_would(world: World) -> None:  # noqa: F811
@@ -72,18 +85,26 @@ def test_archived_as_moodle_would(world: World) -> None:  # noqa: F811
 
     course = world.row("course", id=SPACE)
     assert (course["fullname"], course["shortname"]) == ("ex_Bases de données", "ex_LI3INF02")
-    assert (course["category"], course["sortorder"], course["idnumber"]) == (ARCHIVES, 90_001, "LI3INF02")
+    year = world.row("course_categories", name="Archives 2025-2026")
+    own = world.row("context", contextlevel=40, instanceid=year["id"])
+    assert (course["category"], course["sortorder"], course["idnumber"]) == (year["id"], 110_001, "LI3INF02")
+    assert {key: year[key] for key in year if key not in {"id", "timemodified"}} == {
+        "name": "Archives 2025-2026", "idnumber": None, "description": "", "descriptionformat": 0, "parent": ARCHIVES,
+        "sortorder": 110_000, "coursecount": 1, "visible": 1, "visibleold": 1, "depth": 2, "path": f"/9/{year['id']}",
+        "theme": None,
+    }  # fmt: skip
+    assert (own["path"], own["depth"], own["locked"]) == (f"/1/18/{own['id']}", 3, 0)
+    assert journalled(campaign, "created") == [(None, f"catégorie « Archives 2025-2026 » ({year['id']}) créée")]
     old = next(row for row in before["course"] if row["id"] == SPACE)
     changed = {"fullname", "shortname", "category", "sortorder", "timemodified", "cacherev"}
     assert {key for key in course if course[key] != old[key]} == changed
     assert course["cacherev"] > old["cacherev"]
-    assert world.row("context", id=CONTEXT)["path"] == "/1/18/51"
+    assert world.row("context", id=CONTEXT)["path"] == f"{own['path']}/51"
     assert len(below) > 40
-    assert all(world.row("context", id=id_)["path"].startswith("/1/18/51/") for id_ in below)
+    assert all(world.row("context", id=id_)["path"].startswith(f"{own['path']}/51/") for id_ in below)
     assert_as_moodle_keeps_it(world)
-    assert world.row("course_categories", id=ARCHIVES)["coursecount"] == 1
 
-    moved = {CONTEXT, *below}
+    moved = {CONTEXT, own["id"], *below}
     assert [row for row in world.rows("context") if row["id"] not in moved] == [
         row for row in before["context"] if row["id"] not in moved
     ]
@@ -155,45 +176,80 @@ def test_twice_changes_nothing_nor_does_the_next_run(world: World) -> None:  # n
     assert {table: world.rows(table) for table in WRITTEN} == once
     with campaign.engine.connect() as connection:
         (kept,) = connection.execute(sa.select(ex_change)).mappings()
-    assert (kept["fullname"], kept["shortname"], kept["category"], kept["sortorder"]) == (
-        "Bases de données", "LI3INF02", CATEGORY, 40_001
+    assert (kept["fullname"], kept["shortname"], kept["idnumber"], kept["category"], kept["place"]) == (
+        "Bases de données", "LI3INF02", "LI3INF02", CATEGORY, 1
     )  # fmt: skip
 
 
-def test_into_the_category_of_the_year_when_it_exists(world: World) -> None:  # noqa: F811
-    year = world.add(
-        "course_categories", name="Archives 2025-2026", parent=ARCHIVES, sortorder=110_000, depth=2, path=""
-    )
+def test_the_categories_behind_archives_make_room_with_their_spaces(world: World) -> None:  # noqa: F811
     with world.engine.begin() as connection:
-        connection.execute(sa.text(f"UPDATE mdl_course_categories SET path = '/9/{year}' WHERE id = {year}"))
-        context = world.add("context", contextlevel=40, instanceid=year, depth=3, path=f"/1/18/{year}")
-        connection.execute(sa.text(f"UPDATE mdl_context SET path = '/1/18/{context}' WHERE id = {context}"))
+        for categories, step in (("9, 10", -20_000), ("7, 8", 20_000)):
+            for table, column in (("course_categories", "id"), ("course", "category")):
+                statement = f"UPDATE mdl_{table} SET sortorder = sortorder + {step} WHERE {column} IN ({categories})"
+                connection.execute(sa.text(statement))
+        connection.execute(sa.text("UPDATE mdl_course_categories SET visible = 0 WHERE id = 9"))
+    assert_as_moodle_keeps_it(world)
+    ex_rename.ex_rename(prepared(world))
+    assert_as_moodle_keeps_it(world)
+    year = world.row("course_categories", name="Archives 2025-2026")
+    assert (year["sortorder"], year["visible"], year["visibleold"]) == (90_000, 0, 1)
+    assert world.row("course_categories", id=8)["sortorder"] == 110_000
+
+
+def test_into_the_category_of_the_year_when_it_exists(world: World) -> None:  # noqa: F811
+    with world.engine.begin() as connection:
+        year = create_category(connection, world.campaign().moodle, "Archives 2025-2026", ARCHIVES)
     ex_rename.ex_rename(prepared(world, {SPACE: "archive", 4: "archive"}))
     assert [world.row("course", id=id_)["category"] for id_ in (SPACE, 4)] == [year, year]
     assert [world.row("course", id=id_)["sortorder"] for id_ in (SPACE, 4)] == [110_001, 110_002]
     assert_as_moodle_keeps_it(world)
 
 
-@pytest.mark.parametrize("names", [
-    {"fullname": "é" * 254, "shortname": "s" * 255},
-    {"fullname": "ex_" + "é" * 251, "shortname": "ex_court"},
-])  # fmt: skip
-def test_never_twice_never_longer_than_the_column(world: World, names: dict[str, str]) -> None:  # noqa: F811
-    set_course(world, SPACE, **names)
-    campaign = world.campaign("premier")
-    world.decide(campaign, {SPACE: "archive"})
-    world.freeze(campaign)  # an earlier run of this campaign decided so: « ex_ » is its own work
-    ex_rename.ex_rename(prepared(world, {SPACE: "archive"}))
-    course = world.row("course", id=SPACE)
-    for column, length in (("fullname", 254), ("shortname", 255)):
-        assert course[column] == ("ex_" + names[column].removeprefix("ex_"))[:length]
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300).map(lambda text: text[:255])
+maybe_prefixed = st.builds(str.__add__, st.sampled_from(["", "ex_", "ex_ex_"]), texts)
 
 
-def test_a_shortname_already_taken_gets_the_year(world: World) -> None:  # noqa: F811
-    set_course(world, 9, shortname="EX_LI3INF02")  # the column's collation, like Moodle's check, ignores case
-    set_course(world, 8, shortname="ex_LI3INF02 (2025-2026)")
-    ex_rename.ex_rename(prepared(world))
-    assert world.row("course", id=SPACE)["shortname"] == "ex_LI3INF02 (2025-2026, 2)"
+@given(maybe_prefixed, st.integers(20, 255))
+def test_names_are_prefixed_once_cut_and_told_apart(name: str, room: int) -> None:
+    long = prefixed(name, room)
+    assert long == ("ex_" + name.removeprefix("ex_"))[:room]
+    for candidates in (list(shortnames(name, "2025-2026", room)), list(idnumbers(name, 2025, room))):
+        assert len(set(candidates)) == len(candidates) == TRIES
+        assert all(len(candidate) <= room and candidate.startswith("ex_") for candidate in candidates)
+    assert next(shortnames(name, "2025-2026", room)) == long
+    assert next(idnumbers(name, 2025, room)) == f"ex_2025_{name}"[:room]
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    fullname=st.text(alphabet="aé_-ex 🙂", max_size=254), code=st.text(alphabet="Aé-_9", min_size=1, max_size=100),
+    shortname=st.text(alphabet="aé_-ex ", min_size=1, max_size=255), apart=st.booleans(), taken=st.booleans(),
+)  # fmt: skip
+def test_whatever_its_names_were_it_gets_them_back(
+    world: World, *, fullname: str, shortname: str, code: str, apart: bool, taken: bool  # noqa: F811
+) -> None:  # fmt: skip
+    """Archived as any other, with a shortname and an idnumber of its own, whatever others have taken."""
+    set_course(world, SPACE, fullname=fullname, shortname=shortname, idnumber=code)
+    names = ("fullname", "shortname", "idnumber")
+    before = world.row("course", id=SPACE)
+    others = {9: next(shortnames(shortname, "2025-2026", 255)), 8: f"ex_2025_{code}"[:100]} if taken else {}
+    for other, name in others.items():
+        set_course(world, other, shortname=name, idnumber=name[:100])
+    platform = world.with_platform(archived_idnumber="apart" if apart else "keep")
+    campaign = platform.campaign()
+    with campaign.engine.begin() as connection:
+        ex_rename._archive(connection, campaign, SPACE, ARCHIVES, ARCHIVES)
+    archived = world.row("course", id=SPACE)
+    assert archived["fullname"] == prefixed(fullname, 254)
+    for name in ("shortname", "idnumber") if apart else ("shortname",):
+        assert archived[name].startswith("ex_")
+        assert [row["id"] for row in world.rows("course", **{name: archived[name]})] == [SPACE]
+    assert (archived["idnumber"] == code) or (apart and not code.startswith("ex_"))
+    assert put_name_back(campaign, SPACE)
+    after = world.row("course", id=SPACE)
+    assert {key: after[key] for key in (*names, "category", "sortorder")} == {
+        key: before[key] for key in (*names, "category", "sortorder")
+    }
 
 
 def test_one_space_that_fails_does_not_block_the_others(world: World) -> None:  # noqa: F811
@@ -206,7 +262,8 @@ def test_one_space_that_fails_does_not_block_the_others(world: World) -> None:  
     with pytest.raises(TransitionError, match=r"non archivés.*\n  - L1MAT101 : .*contexte"):
         ex_rename.ex_rename(campaign)
     assert world.row("course", id=4) == before
-    assert [world.row("course", id=id_)["category"] for id_ in (SPACE, 5)] == [ARCHIVES, ARCHIVES]
+    year = world.row("course_categories", parent=ARCHIVES, name="Archives 2025-2026")["id"]
+    assert [world.row("course", id=id_)["category"] for id_ in (SPACE, 5)] == [year, year]
     assert [courseid for courseid, _ in journalled(campaign, "failed") if courseid] == [4]
     with world.engine.begin() as connection:
         connection.execute(

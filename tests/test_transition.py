@@ -37,7 +37,10 @@ MAY_CHANGE = {
     "course_categories": {"sortorder", "coursecount", "timemodified"},
     "context": {"path", "depth"},
 }
-MAY_GROW = {"user_enrolments", "role_assignments", "groups", "groups_members", "message_conversation_members"}
+MAY_GROW = {
+    "user_enrolments", "role_assignments", "groups", "groups_members", "message_conversation_members",
+    "course_categories", "context",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,11 @@ def test_only_the_archived_space_is_renamed_and_moved(outcome: Outcome) -> None:
     assert {id_ for id_, columns in changed.items() if columns & moving} == {ARCHIVED}
     space = outcome.after["course"][ARCHIVED]
     assert (space["shortname"], space["fullname"]) == ("ex_LI3INF02", "ex_Bases de données")
-    archives = next(row for row in outcome.after["course_categories"].values() if row["idnumber"] == "ARCHIVES")
+    (year,) = compare(outcome.before, outcome.after)["course_categories"].added
+    archives = outcome.after["course_categories"][year]
+    assert (archives["name"], archives["path"]) == ("Archives 2025-2026", f"/9/{year}")
+    (own,) = compare(outcome.before, outcome.after)["context"].added
+    assert (outcome.after["context"][own]["contextlevel"], outcome.after["context"][own]["instanceid"]) == (40, year)
     context = {row["instanceid"]: row for row in outcome.after["context"].values() if row["contextlevel"] == 50}
     category = {row["instanceid"]: row for row in outcome.after["context"].values() if row["contextlevel"] == 40}
     assert space["category"] == archives["id"]

@@ -20,6 +20,7 @@ from transition.state import tables
 if TYPE_CHECKING:
     from transition.apogee.feed import Source
     from transition.etherpad.client import Etherpad
+    from transition.moodle.web_service import WebService
 
 
 def now() -> datetime:
@@ -39,6 +40,7 @@ class Campaign:
     :param etherpad: the server of the platform's pads; None: the platform declares none, they stay.
     :param root: where the platform's ``storage`` is, for a URL that needs more than itself (credentials); None: it says
         all.
+    :param web_service: Moodle's web service; None: the platform declares none, missing spaces are only listed.
     :param courses: course codes to which the run is limited; empty: all.
     :param day: the day that calendars are compared with; None: the present one, read each time.
     :param actor: who started the run. :param attempt: the try number of the task.
@@ -52,6 +54,7 @@ class Campaign:
     etherpad: "Etherpad | None" = field(default=None, kw_only=True)
     day: date | None = field(default=None, kw_only=True)
     root: UPath | None = field(default=None, kw_only=True)
+    web_service: "WebService | None" = field(default=None, kw_only=True)
     dry_run: bool = True
     courses: tuple[str, ...] = ()
     actor: str = "airflow"

@@ -21,12 +21,17 @@ from transition.apogee.codes import compare_key
 from transition.apogee.model import Model, load_model
 from transition.calendars.entries import load_entries
 from transition.campaign import Campaign
+from transition.doubts import doubt
 from transition.errors import TransitionError, refuse_all
+from transition.ex_changes import archived, archived_before, code_before, obstacles, visible_before
+from transition.ex_names import ARCHIVED_PREFIX
+from transition.french import counted
+from transition.missing import CSV_NAME, record_missing
+from transition.moodle.categories import category_ids
 from transition.spaces import SITE_COURSE
 from transition.state import tables
 
 STAGE = "detect_missing"
-ARCHIVED_PREFIX = "ex_"
 APPLIED = ("reset", "archive")
 # How a plan and its readers say them, of several spaces, then of one.
 DECISIONS = {
@@ -34,13 +39,19 @@ DECISIONS = {
     "hold": "en attente d'une décision",
 }  # fmt: skip
 DECISION = {**DECISIONS, "defer": "différé", "exclude": "exclu"}
+_RETURN = "retour dans la maquette après archivage, nom et catégorie lui sont rendus : "
 _STRONGEST_FIRST = ("exclude", "defer", "hold")  # among the verdicts of several exceptions
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Space:
-    """A course as the platform holds it now; ``category`` names its categories from the top, ``path`` are their ids."""
+    """A course as the platform holds it now.
+
+    :param code: its idnumber; of an archived one whose idnumber is kept ``apart``, the one it had before.
+    :param category: names of its categories, from the top. :param path: their ids.
+    :param visible: of an archived one that the expiry hid, as it was before.
+    """
 
     courseid: int
     code: str
@@ -48,6 +59,8 @@ class Space:
     fullname: str
     category: str
     path: tuple[int, ...]
+    visible: bool = True
+    apart: bool = False
 
     @property
     def key(self) -> str:
@@ -67,8 +80,10 @@ class DecidingCategories:
 class Facts:
     """All that a decision depends on besides the space itself.
 
-    :param exceptions: by the compare key of a code. :param spaces_by_key: how many spaces carry that code.
+    :param exceptions: by the compare key of a code.
+    :param spaces_by_key: how many spaces carry that code; one kept apart does only in the year the code comes back.
     :param ours: courses that this very campaign archives: an earlier run of it may have renamed them already.
+    :param before: courses that a campaign of an earlier year archived, and what keeps them from leaving Archives.
     :param done: courses whose transition to this year or a later one was carried out and verified, when (UTC).
     """
 
@@ -78,12 +93,14 @@ class Facts:
     exceptions: Mapping[str, Sequence[CalendarException]] = field(default_factory=dict)
     spaces_by_key: Mapping[str, int] = field(default_factory=dict)
     ours: frozenset[int] = frozenset()
+    before: Mapping[int, str] = field(default_factory=dict)
     done: Mapping[int, datetime] = field(default_factory=dict)
 
 
 def detect_missing(campaign: Campaign) -> None:
     """Write one ``decision`` for every course of the platform, the site page aside; replaces those of this run.
 
+    Elements of the model that have no space are listed (:mod:`transition.missing`).
     Raises :class:`TransitionError` for a missing category, an exception whose target is unknown, or a course code of
     the form that no space carries.
     """
@@ -97,9 +114,16 @@ def detect_missing(campaign: Campaign) -> None:
             connection.execute(sa.delete(decision).where(decision.c.run == campaign.run))
             if rows:
                 connection.execute(sa.insert(decision), rows)
+        missing = record_missing(campaign, spaces)
         counts = Counter(str(row["decision"]) for row in rows)
         closing["detail"] = ", ".join(f"{counts[name]} {text}" for name, text in DECISIONS.items() if counts[name])
         log.info("Décisions : %s.", closing["detail"])
+        if missing:
+            log.warning(
+                "%s sans espace : voir %s.",
+                counted(missing, "élément de la maquette", "éléments de la maquette"),
+                CSV_NAME,
+            )
 
 
 def still_excluded(campaign: Campaign) -> set[int]:
@@ -131,19 +155,16 @@ def deciding_categories(campaign: Campaign) -> DecidingCategories:
 
     Raises one :class:`TransitionError` that names each one that is missing or found more than once.
     """
-    table = campaign.moodle["course_categories"].c
     found, findings = [], []
-    with campaign.engine.connect() as connection:
-        for name in ("complementary", "archives"):
-            wanted = getattr(campaign.platform.categories, name)
-            column = table.id if isinstance(wanted, int) else table.idnumber
-            ids = connection.execute(sa.select(table.id).where(column == wanted)).scalars().all()
-            found.append(ids[0] if ids else 0)
-            if len(ids) != 1:
-                findings.append(
-                    f"categories.{name} : {len(ids) or 'aucune'} catégorie de Moodle avec"
-                    f" {'l’id' if isinstance(wanted, int) else 'l’idnumber'} « {wanted} », une seule est attendue"
-                )
+    for name in ("complementary", "archives"):
+        wanted = getattr(campaign.platform.categories, name)
+        ids = category_ids(campaign.moodle, wanted)
+        found.append(ids[0] if ids else 0)
+        if len(ids) != 1:
+            findings.append(
+                f"categories.{name} : {len(ids) or 'aucune'} catégorie de Moodle avec"
+                f" {'l’id' if isinstance(wanted, int) else 'l’idnumber'} « {wanted} », une seule est attendue"
+            )
     refuse_all(f"Corrigez include/platforms/{campaign.platform.name}.yaml ou les catégories de Moodle :", findings)
     return DecidingCategories(*found)
 
@@ -160,24 +181,32 @@ def read_categories(campaign: Campaign) -> dict[int, tuple[str, tuple[int, ...]]
 
 def read_spaces(campaign: Campaign) -> list[Space]:
     """Every course of the platform, the site page aside."""
-    course, categories = campaign.moodle["course"].c, read_categories(campaign)
+    course, categories, changes = campaign.moodle["course"].c, read_categories(campaign), archived(campaign)
     query = (
-        sa.select(course.id, course.idnumber, course.shortname, course.fullname, course.category)
+        sa.select(course.id, course.idnumber, course.shortname, course.fullname, course.category, course.visible)
         .where(course.id != SITE_COURSE)
         .order_by(course.id)
     )
+    found = []
     with campaign.engine.connect() as connection:
-        return [
-            Space(row.id, row.idnumber, row.shortname, row.fullname, *categories.get(row.category, ("", ())))
-            for row in connection.execute(query)
-        ]
+        for row in connection.execute(query):
+            code, visible = None, row.visible
+            if change := changes.get(row.id):
+                code, visible = code_before(change, row.idnumber), visible_before(change, row.visible)
+            found.append(
+                Space(
+                    row.id, row.idnumber if code is None else code, row.shortname, row.fullname,
+                    *categories.get(row.category, ("", ())), visible=bool(visible), apart=code is not None,
+                )
+            )  # fmt: skip
+    return found
 
 
 def decide(space: Space, facts: Facts) -> tuple[str, str]:
     """The decision on a space and its reason, in French; pure.
 
     In this order: done before; excluded or deferred; archived by us before; impossible to tell; in the model; has
-    students; left.
+    students; left. What the model says of a space that is named after another element, or hidden, waits for a person.
     """
     if space.courseid in facts.done:
         return (
@@ -187,19 +216,24 @@ def decide(space: Space, facts: Facts) -> tuple[str, str]:
     protection = _protection(space, facts)
     if protection:
         return protection
-    if space.courseid in facts.ours and looks_archived(space, facts.categories):
+    archived = looks_archived(space, facts.categories)
+    if space.courseid in facts.ours and archived:
         return "archive", "archivé par une exécution précédente de cette campagne"
+    if unusable := _unusable_code(space, facts, archived):
+        return "hold", unusable
+    decision, reason = _by_model(space, facts.model)
+    return doubt(space, decision, facts.model) or (decision, f"{_RETURN}{reason}" if archived else reason)
+
+
+def _unusable_code(space: Space, facts: Facts, archived: bool) -> str:
+    """Why a space's code does not tell which element it is for; '' if it does."""
     if not space.key:
-        return (
-            "hold",
-            "sans numéro d'identification : le relier à un code Apogée ou le déplacer en espaces complémentaires",
-        )
+        return "sans numéro d'identification : le relier à un code Apogée ou le déplacer en espaces complémentaires"
+    if space.apart and not archived:
+        return f"son numéro d'identification est resté celui des Archives : lui rendre le sien, {space.code}"
     if facts.spaces_by_key.get(space.key, 1) > 1:
-        return (
-            "hold",
-            f"le code {space.code} est porté par {facts.spaces_by_key[space.key]} espaces : n'en garder qu'un",
-        )
-    return _by_model(space, facts.model)
+        return f"le code {space.code} est porté par {facts.spaces_by_key[space.key]} espaces : n'en garder qu'un"
+    return ""
 
 
 def _by_model(space: Space, model: Model) -> tuple[str, str]:
@@ -224,10 +258,9 @@ def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
     """The decision that forbids to touch a space, whatever the model says."""
     if facts.categories.complementary in space.path:
         return "exclude", f"dans la catégorie « {space.category} » (espaces complémentaires)"
-    if space.courseid not in facts.ours and looks_archived(space, facts.categories):
-        if facts.categories.archives in space.path:
-            return "exclude", f"déjà archivé : dans la catégorie « {space.category} »"
-        return "exclude", f"déjà archivé : son nom commence par « {ARCHIVED_PREFIX} »"
+    foreign = space.courseid not in facts.ours and looks_archived(space, facts.categories)
+    if foreign and (stays := _stays_archived(space, facts)):
+        return stays
     verdicts = [exception.verdict(facts.today) for exception in facts.exceptions.get(space.key, ())]
     imposed = [verdict for verdict in verdicts if verdict]
     if not imposed:
@@ -235,10 +268,41 @@ def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
     return min(imposed, key=lambda verdict: _STRONGEST_FIRST.index(verdict[0]))
 
 
+def _stays_archived(space: Space, facts: Facts) -> tuple[str, str] | None:
+    """The decision on an archived space, but for one that an earlier campaign archived and that may come back."""
+    where = f"son nom commence par « {ARCHIVED_PREFIX} »"
+    if facts.categories.archives in space.path:
+        where = f"dans la catégorie « {space.category} »"
+    if not facts.model.wants(space.key):
+        return "exclude", f"déjà archivé : {where}"
+    carries = _carries(space, facts.model)
+    if facts.spaces_by_key.get(space.key, 0) > carries:
+        if not carries:
+            return "exclude", f"déjà archivé : {where} ; son code {space.code} est devenu celui d'un autre espace"
+        return "hold", (
+            f"son code {space.code} revient dans la maquette {facts.model.year}, mais un autre espace le porte aussi :"
+            " supprimer celui des deux qui ne sert pas, ou lui ôter son numéro d'identification"
+        )
+    here = f"le code {space.code} est dans la maquette {facts.model.year}, mais son espace est archivé ({where})"
+    if space.courseid not in facts.before:
+        return "hold", f"{here} par une personne : lui rendre nom et catégorie, ou lui ôter son numéro d'identification"
+    if obstacle := facts.before[space.courseid]:
+        return "hold", f"{here} et ne peut en sortir : {obstacle}"
+    return None
+
+
 def looks_archived(space: Space, categories: DecidingCategories) -> bool:
     """Whether a space is named ``ex_`` or lies in or below « Archives »."""
     named = space.fullname.startswith(ARCHIVED_PREFIX) or space.shortname.startswith(ARCHIVED_PREFIX)
     return named or categories.archives in space.path
+
+
+def _carries(space: Space, model: Model) -> bool:
+    """Whether a space counts among those that carry its code.
+
+    One that is kept apart does only in the year when its code comes back: later, it is another space's for good.
+    """
+    return bool(space.key) and not (space.apart and space.key in (model.last or ()))
 
 
 def read_facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> Facts:
@@ -249,17 +313,25 @@ def read_facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> F
     lots = [*model.lots.values(), *lots_since(campaign, model.lots[campaign.year])]
     steps = load_steps(campaign, lots)
     exceptions = [*load_exceptions(campaign, lots_since(campaign, model.lots[campaign.year])), *load_entries(campaign)]
-    by_key = Counter(space.key for space in spaces if space.key)
-    refuse_unknown(exceptions, steps, model, by_key)
+    refuse_unknown(exceptions, steps, model, {space.key for space in spaces if space.key})
     return Facts(
         categories=deciding_categories(campaign),
         model=model,
         today=campaign.today,
         exceptions=by_code(exceptions, steps, model),
-        spaces_by_key=by_key,
+        spaces_by_key=Counter(space.key for space in spaces if _carries(space, model)),
         ours=_archived_by_this_campaign(campaign),
+        before=_archived_by_an_earlier_one(campaign, spaces, model),
         done=done_spaces(campaign),
     )
+
+
+def _archived_by_an_earlier_one(campaign: Campaign, spaces: Collection[Space], model: Model) -> dict[int, str]:
+    """Spaces whose code the model wants again, and what keeps each from leaving Archives."""
+    changes = archived_before(campaign)
+    wanted = [space.courseid for space in spaces if space.courseid in changes and model.wants(space.key)]
+    with campaign.engine.connect() as connection:
+        return {courseid: " ; ".join(obstacles(connection, campaign, changes[courseid])) for courseid in wanted}
 
 
 def done_spaces(campaign: Campaign) -> dict[int, datetime]:

@@ -1,78 +1,109 @@
-"""Stage ex_rename: spaces that left the curriculum model get the prefix ``ex_`` and move into Archives."""
+"""Stage ex_rename: spaces that left the curriculum model go into Archives, those that come back leave it."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import sqlalchemy as sa
 
 from transition import journal
-from transition.campaign import Campaign, now
-from transition.decisions import ARCHIVED_PREFIX, deciding_categories, still_excluded
+from transition.campaign import Campaign
+from transition.decisions import deciding_categories, still_excluded
 from transition.enrolment.keep_teachers import keep_teachers
-from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError
+from transition.ex_changes import NAMES, remember
+from transition.ex_names import ARCHIVED_PREFIX, idnumbers, prefixed, shortnames, year_category
+from transition.ex_return import bring_back, coming_back
 from transition.french import counted
-from transition.moodle.categories import fix_sortorder, move_context
+from transition.moodle.categories import ROOM, create_category, fix_sortorder, move_context
 from transition.moodle.revisions import next_revision
 from transition.state import tables
 
 STAGE = "ex_rename"
-ROOM = 10_000  # Moodle's get_max_courses_in_category: the ranks that a category has for its courses
-
-
-@dataclass(frozen=True)
-class _Names:
-    fullname: str
-    shortname: str
+Spaces = list[tuple[int, str]]  # course id, code
 
 
 def ex_rename(campaign: Campaign) -> None:
     """Archive the spaces in scope whose decision is ``archive``: prefix, category, teachers enrolled by hand.
 
-    What a space was before is kept in ``state.ex_change``. Visibility stays. One transaction a space: run again, only
-    what is missing is done. A space that was excluded since the plan is skipped. One that fails is journalled and does
-    not block the others; the stage then fails with a sentence that names them.
+    They go to « Archives <last year> » below Archives, created if it is missing. Spaces in scope that an earlier
+    campaign archived and that are to be reset get their name and category back. What a space was before is kept in
+    ``state.ex_change``. Visibility stays. One transaction a space: run again, only what is missing is done. A space
+    that was excluded since the plan is skipped. One that fails is journalled and does not block the others; the stage
+    then fails with a sentence that names them.
     """
     campaign.check_frozen()
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
-        todo = _spaces(campaign)
+        archived, returned = _still_in(campaign, _to_archive(campaign)), _still_in(campaign, coming_back(campaign))
         archives = deciding_categories(campaign).archives
-        target = archive_category(campaign, archives)
-        failures: dict[str, Exception] = {}
-        for courseid, code in todo:
-            try:
-                with campaign.engine.begin() as connection:
-                    _archive(connection, campaign, courseid, archives, target)
-            except (TransitionError, sa.exc.SQLAlchemyError) as error:
-                failures[code] = error
-                _journal_failure(campaign, courseid, error)
-        closing["detail"] = counted(len(todo) - len(failures), "espace archivé", "espaces archivés")
+        target = _archive_category(campaign, archives) if archived else archives
+
+        def archive(connection: sa.Connection, courseid: int) -> None:
+            _archive(connection, campaign, courseid, archives, target)
+
+        def take_out(connection: sa.Connection, courseid: int) -> None:
+            bring_back(connection, campaign, STAGE, courseid)
+
+        failures = _each(campaign, archived, archive)
+        closing["detail"] = counted(len(archived) - len(failures), "espace archivé", "espaces archivés")
+        if returned:
+            failed = _each(campaign, returned, take_out)
+            closing["detail"] += (
+                f", {counted(len(returned) - len(failed), 'espace sorti', 'espaces sortis')} des Archives"
+            )
+            failures |= failed
         if failures:
             raise _failed(campaign, failures)
 
 
-def _spaces(campaign: Campaign) -> list[tuple[int, str]]:
-    """Spaces to archive: (course id, code); those excluded since the plan are journalled and left out."""
+def _to_archive(campaign: Campaign) -> Spaces:
     decision = tables.decision.c
     query = sa.select(decision.courseid, decision.code).where(
         decision.run == campaign.run, decision.in_scope == sa.true(), decision.decision == "archive"
     )
-    excluded = still_excluded(campaign)
+    with campaign.engine.connect() as connection:
+        return [(courseid, code) for courseid, code in connection.execute(query.order_by(decision.courseid))]
+
+
+def _still_in(campaign: Campaign, spaces: Spaces) -> Spaces:
+    """Those that were not excluded since the plan; the others are journalled."""
+    excluded = still_excluded(campaign) if spaces else set()
     with campaign.engine.begin() as connection:
-        found = list(connection.execute(query.order_by(decision.courseid)).all())
-        for courseid, _ in found:
+        for courseid, _ in spaces:
             if courseid in excluded:
                 journal.record(connection, campaign, STAGE, "skipped", courseid=courseid, detail="exclu depuis le plan")
-    return [(courseid, code) for courseid, code in found if courseid not in excluded]
+    return [(courseid, code) for courseid, code in spaces if courseid not in excluded]
 
 
-def archive_category(campaign: Campaign, archives: int) -> int:
-    """Id of « Archives <last year> » below Archives when it exists, else of Archives itself."""
+def _each(
+    campaign: Campaign, spaces: Spaces, change: Callable[[sa.Connection, int], None]
+) -> dict[str, Exception]:  # fmt: skip
+    """Change some spaces, each in its own transaction; returns what failed, by code."""
+    failures: dict[str, Exception] = {}
+    for courseid, code in spaces:
+        try:
+            with campaign.engine.begin() as connection:
+                change(connection, courseid)
+        except (TransitionError, sa.exc.SQLAlchemyError) as error:
+            failures[code] = error
+            _journal_failure(campaign, courseid, error)
+    return failures
+
+
+def _archive_category(campaign: Campaign, archives: int) -> int:
+    """Id of « Archives <last year> » below Archives, which is created where it is missing, once."""
     category = campaign.moodle["course_categories"]
-    name = f"Archives {_last_year(campaign)}"
+    name = year_category(campaign.year)
     below = sa.select(category.c.id).where(category.c.parent == archives, category.c.name == name)
-    with campaign.engine.connect() as connection:
-        return int(connection.execute(below.order_by(category.c.sortorder).limit(1)).scalar() or archives)
+    with campaign.engine.begin() as connection:
+        if found := connection.execute(below.order_by(category.c.sortorder).limit(1)).scalar():
+            return int(found)
+        made = create_category(connection, campaign.moodle, name, archives)
+        journal.record(
+            connection, campaign, STAGE, "created", table_name="course_categories",
+            detail=f"catégorie « {name} » ({made}) créée",
+        )  # fmt: skip
+        return made
 
 
 def _last_year(campaign: Campaign) -> str:
@@ -87,11 +118,11 @@ def _archive(connection: sa.Connection, campaign: Campaign, courseid: int, archi
     names = _new_names(connection, campaign, before)
     kept = keep_teachers(connection, campaign, courseid)
     moves = not _is_below(connection, campaign, before.category, archives)
-    if not moves and names == _Names(before.fullname, before.shortname):
+    if not moves and all(getattr(before, name) == names[name] for name in NAMES):
         return
-    _remember(connection, campaign, before)
+    remember(connection, campaign, before, {**names, "visible": before.visible})
     moment = int(time.time())
-    values = {"fullname": names.fullname, "shortname": names.shortname, "timemodified": moment}
+    values: dict[str, Any] = {**names, "timemodified": moment}
     if moves:
         values |= {"category": target, "sortorder": place.sortorder + ROOM - 1}
     revision = next_revision(course, moment)
@@ -99,7 +130,7 @@ def _archive(connection: sa.Connection, campaign: Campaign, courseid: int, archi
     if moves:
         move_context(connection, campaign.moodle, courseid, target)
         fix_sortorder(connection, campaign.moodle, (before.category, target), ROOM)
-    detail = f"{before.shortname} devient {names.shortname}" + (
+    detail = f"{before.shortname} devient {names['shortname']}" + (
         f" ; {kept} enseignants inscrits à la main" if kept else ""
     )
     journal.record(connection, campaign, STAGE, "archived", courseid=courseid, table_name="course", detail=detail)
@@ -120,49 +151,48 @@ def _is_below(connection: sa.Connection, campaign: Campaign, categoryid: int, ar
     return str(archives) in path.split("/")
 
 
-def _new_names(connection: sa.Connection, campaign: Campaign, before: sa.Row[tuple[object, ...]]) -> _Names:
-    """The names with their prefix, cut at the columns' length; a shortname already taken gets the year behind it."""
+def _new_names(connection: sa.Connection, campaign: Campaign, before: sa.Row[*tuple[Any, ...]]) -> dict[str, str]:
+    """The names with their prefix; a shortname already taken gets the year behind it.
+
+    The identification number stays, unless the platform keeps it ``apart``.
+    """
     room = _lengths(connection, campaign)
-    fullname = prefixed(before.fullname)[: room["fullname"]]
-    shortname = prefixed(before.shortname)
-    year = _last_year(campaign)
-    suffixes = ["", f" ({year})", *(f" ({year}, {n})" for n in range(2, 100))]
-    course = campaign.moodle["course"]
-    for suffix in suffixes:
-        candidate = shortname[: room["shortname"] - len(suffix)] + suffix
-        other = sa.select(course.c.id).where(course.c.shortname == candidate, course.c.id != before.id)
+    wanted = shortnames(before.shortname, _last_year(campaign), room["shortname"])
+    names = {
+        "fullname": prefixed(before.fullname, room["fullname"]),
+        "shortname": _free(connection, campaign, before.id, "shortname", wanted),
+        "idnumber": before.idnumber,
+    }
+    if campaign.platform.archived_idnumber == "apart" and not before.idnumber.startswith(ARCHIVED_PREFIX):
+        apart = idnumbers(before.idnumber, campaign.year - 1, room["idnumber"])
+        names["idnumber"] = _free(connection, campaign, before.id, "idnumber", apart)
+    return names
+
+
+def _free(
+    connection: sa.Connection, campaign: Campaign, courseid: int, name: str, candidates: Iterable[str]
+) -> str:  # fmt: skip
+    """The first of some values that no other space has in that column, compared as Moodle does."""
+    course, tried = campaign.moodle["course"], ""
+    for candidate in candidates:
+        tried = tried or candidate
+        other = sa.select(course.c.id).where(course.c[name] == candidate, course.c.id != courseid)
         if connection.execute(other.limit(1)).first() is None:
-            return _Names(fullname, candidate)
+            return candidate
     raise TransitionError(
-        f"Le nom abrégé {shortname} est déjà pris par {len(suffixes)} espaces : renommez-les dans Moodle."
+        f"« {tried} » et les noms qui lui ressemblent sont déjà pris ({name} de {course.name}) : renommez ces espaces"
+        " dans Moodle."
     )
-
-
-def prefixed(name: str) -> str:
-    """A space's name as an archived space bears it, uncut."""
-    return name if name.startswith(ARCHIVED_PREFIX) else ARCHIVED_PREFIX + name
 
 
 def _lengths(connection: sa.Connection, campaign: Campaign) -> dict[str, int]:
-    """Longest fullname and shortname that the columns of ``course`` hold, in characters."""
+    """The longest names that the columns of ``course`` hold, in characters."""
     query = sa.text(
         "SELECT column_name, character_maximum_length FROM information_schema.columns"
-        " WHERE table_schema = :schema AND table_name = :name AND column_name IN ('fullname', 'shortname')"
+        " WHERE table_schema = :schema AND table_name = :name AND column_name IN ('fullname', 'shortname', 'idnumber')"
     )
     where = {"schema": campaign.moodle.schema, "name": campaign.moodle["course"].name}
     return {str(name): int(length) for name, length in connection.execute(query, where)}
-
-
-def _remember(connection: sa.Connection, campaign: Campaign, before: sa.Row[tuple[object, ...]]) -> None:
-    """Keep what the space was; of two attempts the first one saw it."""
-    values = {
-        name: getattr(before, name) for name in ("fullname", "shortname", "category", "sortorder", "timemodified")
-    }
-    connection.execute(
-        sa.insert(ex_change)
-        .prefix_with("IGNORE")
-        .values(year=campaign.year, courseid=before.id, run=campaign.run, at=now(), **values)
-    )
 
 
 def _journal_failure(campaign: Campaign, courseid: int, error: Exception) -> None:
@@ -175,7 +205,8 @@ def _failed(campaign: Campaign, failures: dict[str, Exception]) -> Exception:
     """A refusal when each space was refused; a fault, which is worth another try, when the database failed one."""
     reasons = [str(e) if isinstance(e, TransitionError) else type(e).__name__ for e in failures.values()]
     lines = [f"  - {code} : {reason}" for code, reason in zip(failures, reasons, strict=True)]
-    sentence = "\n".join([f"Espaces non archivés ({campaign.platform.label}), relancez l'étape ex_rename :", *lines])
+    intro = f"Espaces non archivés ou non sortis des Archives ({campaign.platform.label}), relancez l'étape ex_rename :"
+    sentence = "\n".join([intro, *lines])
     if all(isinstance(error, TransitionError) for error in failures.values()):
         return TransitionError(sentence)
     return RuntimeError(sentence)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from transition import caps, journal
+from transition import caps, journal, missing
 from transition.apogee.tables import lot, run_lot
 from transition.calendars.entries import standing as standing_entries
 from transition.calendars.tables import calendar_entry
@@ -100,9 +100,10 @@ def load_lines(campaign: Campaign) -> Lines:
 def fingerprint(campaign: Campaign) -> str:
     """SHA-256 of all that the plan follows from.
 
-    Rules, feed, engineers' entries, decisions, people, counts, pads, the caps that it crosses. The counts of ``live``
-    rules are left out: Moodle itself adds such rows at every page view. For the same reason, of a crossed cap its value
-    counts, not by how much it is crossed.
+    Rules, feed, engineers' entries, decisions, people, counts, pads, the caps that it crosses, spaces to create. The
+    counts of ``live`` rules are left out: Moodle itself adds such rows at every page view. For the same reason, of a
+    crossed cap its value counts, not by how much it is crossed. The people of spaces that the run has created since are
+    left out as well: the plan says that their students follow.
     """
     live = {rule.rule for rule in load_rules() if rule.live}
     digest = hashlib.sha256(rules_hash().encode())
@@ -119,6 +120,7 @@ def fingerprint(campaign: Campaign) -> str:
         sa.select(standing.courseid, standing.userid, standing.standing)
         .where(standing.run == campaign.run).order_by(standing.courseid, standing.userid),
         sa.select(arrival.c.courseid, arrival.c.userid, arrival.c.timestart, arrival.c.timeend)
+        .join(tables.decision, sa.and_(decision.run == arrival.c.run, decision.courseid == arrival.c.courseid))
         .where(arrival.c.run == campaign.run).order_by(arrival.c.courseid, arrival.c.userid),
         sa.select(line.rule, line.table_name, line.courseid, line.rows)
         .where(line.run == campaign.run, line.rule.not_in(live))
@@ -127,6 +129,10 @@ def fingerprint(campaign: Campaign) -> str:
         sa.select(crossed.cap, crossed.component, crossed.allowed)
         .where(crossed.run == campaign.run).order_by(crossed.cap, crossed.component),
     ]  # fmt: skip
+    if missing.creates(campaign):
+        new = tables.missing_space.c
+        columns = sa.select(new.cle, new.code, new.category, new.obstacle)
+        queries.append(columns.where(new.run == campaign.run).order_by(new.cle))
     with campaign.engine.connect() as connection:
         for query in queries:
             digest.update(b"\n--\n")

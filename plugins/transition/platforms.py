@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from transition.errors import TransitionError
 from transition.files import explain, platforms_folder, read_yaml
@@ -23,6 +23,7 @@ class Strict(BaseModel):
 class Connections(Strict):
     """Names of the Airflow connections. Without ``etherpad``, pads keep their content, and the plan says so.
 
+    ``moodle_ws``: Moodle's web service, which creates missing spaces.
     ``teachers``: a folder with the tables that Apogée's own database, a gateway and Pégase do not know.
     """
 
@@ -30,13 +31,18 @@ class Connections(Strict):
     apogee: str
     teachers: str | None = None
     etherpad: str | None = None
+    moodle_ws: str | None = None
 
 
 class Categories(Strict):
-    """Moodle course categories, each by its idnumber (text) or its id (integer)."""
+    """Moodle course categories, each by its idnumber (text) or its id (integer).
+
+    ``new_spaces``: where spaces belong whose component (its code in Apogée) is no category's idnumber.
+    """
 
     complementary: str | int
     archives: str | int
+    new_spaces: str | int | None = None
 
 
 class Dates(Strict):
@@ -107,6 +113,9 @@ class Platform(Strict):
     maintenance mode is a row of the database, and nobody but a person purges Moodle's caches.
     ``exchange``: a folder that Moodle's command line and Airflow both see under this path, for Moodle's own backup
     files (.mbz); without it, or without ``moodle_command``, there are none.
+    ``archived_idnumber``: what becomes of the identification number of an ``ex_`` space: it stays (``keep``), or is set
+    ``apart`` as ``ex_<year>_<code>``, the year being the last one that the space served.
+    ``create_missing``: create a space for each element of the model that has none, by Moodle's web service.
     ``dataroot``: Moodle's data folder as Airflow sees it; without it, contents of files are neither backed up nor
     moved: those that nothing uses any more are listed.
     """
@@ -129,6 +138,19 @@ class Platform(Strict):
     approval: Literal["person", "automatic"]
     moodle_command: tuple[str, ...] | None = Field(default=None, min_length=1)
     exchange: str | None = Field(default=None, pattern=r"^/.*[^/]$")
+    archived_idnumber: Literal["keep", "apart"] = "keep"
+    create_missing: bool = False
+
+    @field_validator("create_missing")
+    @classmethod
+    def _possible(cls, value: bool, info: ValidationInfo) -> bool:
+        connections, categories = info.data.get("connections"), info.data.get("categories")
+        if value and connections and categories and (not connections.moodle_ws or categories.new_spaces is None):
+            raise ValueError(
+                "create_missing: true demande connections.moodle_ws (le service web de Moodle) et"
+                " categories.new_spaces (la catégorie des espaces à créer)"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -11,11 +11,13 @@ from transition.audit import audit, journal_absent
 from transition.backup.mbz import check_exchange
 from transition.campaign import Campaign, now
 from transition.contents import check_dataroot
+from transition.create_spaces import check_web_service
 from transition.decisions import check_categories
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad.pads import check_server
 from transition.french import counted
 from transition.maintenance import check_command
+from transition.missing import check_category
 from transition.moodle.database import quoted
 from transition.move import journal_abandoned
 from transition.rules.compile import absent_tables, unknown_columns
@@ -26,7 +28,9 @@ from transition.swap import settle_swaps
 
 _OLDEST_MOODLE, _NEWEST_MOODLE = 2022112800, 2025100700  # 4.1, before 5.2
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES")
-_WRITERS = ("ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course", "expiry")
+_WRITERS = (
+    "create_spaces", "ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course", "expiry",
+)  # fmt: skip
 
 
 def preflight(campaign: Campaign) -> None:
@@ -179,5 +183,6 @@ _BEFORE_STATE = (
     check_dataroot,
     check_command,
     check_exchange,
+    check_web_service,
 )
-_AFTER_STATE = (check_categories, audit, other_writers)
+_AFTER_STATE = (check_categories, check_category, audit, other_writers)

@@ -23,7 +23,17 @@ LIVE = frozenset({
 # What enrolment and ex_ renaming may change: in every row, and in the rows of the spaces in scope.
 _ANYWHERE = {"course": {"sortorder"}, "course_categories": {"sortorder", "coursecount", "timemodified"}}
 _IN_SCOPE = {
-    "course": {"fullname", "shortname", "idnumber", "category", "sortorder", "timemodified", "cacherev"},
+    "course": {
+        "fullname",
+        "shortname",
+        "idnumber",
+        "category",
+        "sortorder",
+        "timemodified",
+        "cacherev",
+        "visible",
+        "visibleold",  # of a space that the expiry hid and that comes back from Archives
+    },
     "context": {"path", "depth"},
     "user_enrolments": {"status", "timestart", "timeend", "modifierid", "timemodified"},
 }

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
+from transition.enrolment.tables import ex_change
 from transition.rules.compile import COURSE, MODULE
 from transition.state import tables
 
@@ -13,8 +14,9 @@ _INSIDE = (MODULE, 80)  # activities and blocks (CONTEXT_BLOCK); sections have n
 def record_contexts(campaign: Campaign) -> int:
     """Fill ``space_context`` anew for the run: every context of every course that it concerns; returns their number.
 
-    A run limited to some course codes concerns the courses of these idnumbers only. A context lies in a course when its
-    path begins with the course context's path (Moodle ``context_helper::build_all_paths``).
+    A run limited to some course codes concerns the courses of these idnumbers only, and those that had one before they
+    were archived. A context lies in a course when its path begins with the course context's path (Moodle
+    ``context_helper::build_all_paths``).
     """
     moodle, target = campaign.moodle, tables.space_context
     course, context, inner = (
@@ -23,9 +25,9 @@ def record_contexts(campaign: Campaign) -> int:
         moodle["context"].alias("inside"),
     )
     modules, cm = moodle["modules"], moodle["course_modules"]
-    courses = sa.and_(
-        course.c.id != SITE_COURSE, course.c.idnumber.in_(campaign.courses) if campaign.courses else sa.true()
-    )
+    archived = sa.select(ex_change.c.courseid).where(ex_change.c.idnumber.in_(campaign.courses))
+    asked = sa.or_(course.c.idnumber.in_(campaign.courses), course.c.id.in_(archived))
+    courses = sa.and_(course.c.id != SITE_COURSE, asked if campaign.courses else sa.true())
     at_course = context.join(course, sa.and_(course.c.id == context.c.instanceid, context.c.contextlevel == COURSE))
     of_courses = sa.select(
         sa.literal(campaign.run),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from transition import contents, journal, snapshot
+from transition import contents, create_spaces, journal, snapshot
 from transition.campaign import Campaign, now
 from transition.enrolment.groups import unfilled_groups
 from transition.enrolment.tables import arrival
@@ -31,6 +31,7 @@ def verify(campaign: Campaign) -> None:
         findings += snapshot.differences(campaign)
         findings += pads.left(campaign)
         findings += contents.left(campaign)
+        findings += create_spaces.left(campaign)
         findings += _set_aside(campaign)
         closing["detail"] = counted(len(findings), "constat", "constats")
         refuse_all(
@@ -46,9 +47,14 @@ def _record_reset(campaign: Campaign) -> None:
     spaces = sa.select(
         sa.literal(campaign.year), decision.c.courseid, sa.literal(campaign.run), sa.literal(now())
     ).where(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
+    created = tables.missing_space.c
+    new = sa.select(
+        sa.literal(campaign.year), created.courseid, sa.literal(campaign.run), sa.literal(now())
+    ).where(created.run == campaign.run, created.courseid.is_not(None))  # fmt: skip
     with campaign.engine.begin() as connection:
-        insert = sa.insert(target).from_select(["year", "courseid", "run", "verified_at"], spaces)
-        connection.execute(insert.prefix_with("IGNORE"))
+        for query in (spaces, new):
+            insert = sa.insert(target).from_select(["year", "courseid", "run", "verified_at"], query)
+            connection.execute(insert.prefix_with("IGNORE"))
 
 
 def _counts(campaign: Campaign) -> Iterator[str]:

@@ -32,7 +32,9 @@ def transition_chain(platform: str, *, subject: str = "la transition annuelle", 
         exceed = ExceedApproval(task_id="exceed", platform=platform, what=subject, chosen_by=chosen_by)
         # Moodle is closed from before the freeze (what is frozen is what moves) until all that follows is checked.
         close = stage("maintenance_on", "transition.maintenance:close", 0.5).as_setup()
-        decide >> exceed >> close >> stage("freeze", "transition.freeze:freeze", 12)
+        # Before Moodle is closed: its web service would not answer.
+        create = stage("create_spaces", "transition.create_spaces:create_spaces", 2)
+        decide >> exceed >> create >> close >> stage("freeze", "transition.freeze:freeze", 12)
     with TaskGroup("purge") as purge:
         contents = stage("file_contents", "transition.contents:file_contents", 12)
         for rule in purge_rules():

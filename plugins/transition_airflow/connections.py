@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from transition.apogee.feed import Source
     from transition.etherpad.client import Etherpad
+    from transition.moodle.web_service import WebService
 
 # Server error numbers that will be the same at the next try: ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_BAD_DB.
 _REFUSALS = {1044, 1045, 1049}
@@ -137,17 +138,34 @@ def etherpad(conn_id: str | None) -> "Etherpad | None":
         return None
     from transition.etherpad.client import Etherpad
 
+    return Etherpad(*_address(conn_id, "du serveur Etherpad", "la clé de son API"))
+
+
+def web_service(conn_id: str | None) -> "WebService | None":
+    """Moodle's web service of a connection (type ``http``): the site's address, a token as the password.
+
+    None if the platform names no connection. Address, errors and certificates: as for :func:`etherpad`.
+    """
+    if conn_id is None:
+        return None
+    from transition.moodle.web_service import WebService
+
+    return WebService(*_address(conn_id, "du site Moodle", "un jeton de service web"))
+
+
+def _address(conn_id: str, server: str, secret: str) -> tuple[str, str]:
+    """Address and password of a connection of type ``http``."""
     connection = _connection(conn_id)
     host = (connection.host or "").rstrip("/")
     if connection.conn_type != "http" or not host or not connection.password:
         raise TransitionError(
-            f"La connexion Airflow « {conn_id} » doit être de type http, avec l'adresse du serveur Etherpad (Host) et"
-            " la clé de son API (Password) : corrigez-la, voir « Connections » dans le README."
+            f"La connexion Airflow « {conn_id} » doit être de type http, avec l'adresse {server} (Host) et {secret}"
+            " (Password) : corrigez-la, voir « Connections » dans le README."
         )
     if "://" not in host:
         port = f":{connection.port}" if connection.port else ""
         host = f"{connection.schema or 'https'}://{host}{port}"
-    return Etherpad(host, connection.password)
+    return host, connection.password
 
 
 def _connection(conn_id: str) -> Any:

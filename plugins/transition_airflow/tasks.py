@@ -68,7 +68,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     """
     from transition.campaign import Campaign
     from transition.platforms import load_platform
-    from transition_airflow.connections import engine, etherpad, feed, storage_root
+    from transition_airflow.connections import engine, etherpad, feed, storage_root, web_service
 
     platform = load_platform(platform_name)
     run, params = context["dag_run"], context["params"]
@@ -86,6 +86,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
         feed=feed(platform.connections.apogee, platform.connections.teachers),
         etherpad=etherpad(platform.connections.etherpad),
         root=storage_root(platform.storage),
+        web_service=web_service(platform.connections.moodle_ws),
         dry_run=is_dry(context),
         courses=courses,
         actor=_actor(context),

@@ -16,8 +16,8 @@ from transition.rules.model import load_rules
 
 CHAIN = [
     "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval.decide",
-    "approval.exceed", "approval.maintenance_on", "approval.freeze", "ex_rename", "purge", "purge.file_contents",
-    "enrolment", "verify", "report",
+    "approval.exceed", "approval.create_spaces", "approval.maintenance_on", "approval.freeze", "ex_rename", "purge",
+    "purge.file_contents", "enrolment", "verify", "report",
 ]  # fmt: skip
 
 # What follows a task besides the next link of the chain.

@@ -96,8 +96,11 @@ class World:
         )  # fmt: skip
         for courseid in courses:
             self.execute(
-                f"INSERT INTO {STATE}.ex_change SELECT :year, id, :run, :at, fullname, shortname, category, sortorder,"
-                f" timemodified FROM {MOODLE}.mdl_course WHERE id = :id", year=year, run=number, at=moment, id=courseid,
+                f"INSERT INTO {STATE}.ex_change (year, courseid, run, at, place, category, timemodified, fullname,"
+                " new_fullname, shortname, new_shortname, idnumber, new_idnumber, visible, new_visible)"
+                " SELECT :year, id, :run, :at, 1, category, timemodified, fullname, fullname, shortname, shortname,"
+                f" idnumber, idnumber, visible, visible FROM {MOODLE}.mdl_course WHERE id = :id",
+                year=year, run=number, at=moment, id=courseid,
             )  # fmt: skip
 
     def forget_year(self, year: int) -> None:

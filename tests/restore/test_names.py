@@ -10,7 +10,7 @@ from tests.enrolment.world import Registration, World
 from transition import ex_rename
 from transition.campaign import Campaign
 from transition.enrolment.people import record_people
-from transition.moodle.categories import fix_sortorder, move_context
+from transition.moodle.categories import create_category, fix_sortorder, move_context
 from transition.restore.names import name_conflicts, put_name_back
 
 CATEGORY, SPACES = 4, (2, 3, 4, 5, 6, 7)
@@ -18,7 +18,8 @@ CATEGORY, SPACES = 4, (2, 3, 4, 5, 6, 7)
 
 @pytest.fixture
 def campaign(world: World) -> Campaign:  # noqa: F811
-    """Six spaces in one category."""
+    """Six spaces in one category; the platform sets their identification numbers apart."""
+    world.more = {"archived_idnumber": "apart"}
     campaign = world.campaign()
     course = campaign.moodle["course"]
     with world.engine.begin() as connection:
@@ -27,6 +28,7 @@ def campaign(world: World) -> Campaign:  # noqa: F811
             connection.execute(sa.update(course).where(course.c.id == courseid).values(values))
             move_context(connection, campaign.moodle, courseid, CATEGORY)
         fix_sortorder(connection, campaign.moodle, (3, 4, 5, 6), 10_000)
+        create_category(connection, campaign.moodle, "Archives 2025-2026", 9)
     return campaign
 
 
@@ -63,6 +65,7 @@ def test_in_any_order(
 ) -> None:  # fmt: skip
     before, order = rows(world), ranked(world)
     archive(world, archived)
+    assert all(row["idnumber"] == f"ex_2025_{row['shortname'][3:]}" for row in world.rows("course", category=11))
     assert ranked(world) == [courseid for courseid in order if courseid not in archived]
     for done, courseid in enumerate(restored, start=1):
         assert put_name_back(campaign, courseid)
@@ -83,10 +86,13 @@ def test_a_name_chosen_since_stays(world: World, campaign: Campaign) -> None:  #
 def test_a_name_or_a_category_that_is_no_longer_free(world: World, campaign: Campaign) -> None:  # noqa: F811
     archive(world, (3,))
     with campaign.engine.begin() as connection:
-        connection.execute(sa.text("UPDATE mdl_course SET shortname = 'LI3INF02' WHERE id = 9"))
+        taken = "UPDATE mdl_course SET shortname = 'LI3INF02', idnumber = 'LI3INF02' WHERE id = 9"
+        connection.execute(sa.text(taken))
         connection.execute(sa.text(f"DELETE FROM mdl_course_categories WHERE id = {CATEGORY}"))
+    with campaign.engine.begin() as connection:
         assert name_conflicts(connection, campaign, 3) == [
             "course : le nom abrégé « LI3INF02 » est celui de l'espace 9",
+            "course : le numéro d'identification « LI3INF02 » est celui de l'espace 9",
             f"course_categories : la catégorie {CATEGORY} de l'espace n'existe plus",
         ]
         assert name_conflicts(connection, campaign, 2) == [], "it never lost them"

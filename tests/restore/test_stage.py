@@ -29,8 +29,12 @@ def differences(expected: dict[str, Rows], found: dict[str, Rows]) -> dict[str, 
 
 
 def restored(world: World) -> dict[str, Rows]:
-    """All as it was, beside the new year's enrolments, and teachers whom ex_ renaming enrolled by hand."""
-    added = {t: {**world.reset[t], **world.before[t]} for t in ("user_enrolments", "role_assignments")}
+    """All as it was, beside the new year's enrolments, what ex_ renaming created: teachers' enrolments by hand, and the
+    category of the year, which is empty now."""
+    grown = ("user_enrolments", "role_assignments", "course_categories", "context")
+    added = {t: {**world.reset[t], **world.before[t]} for t in grown}
+    (year,) = world.reset["course_categories"].keys() - world.before["course_categories"].keys()
+    added["course_categories"][year] = {**added["course_categories"][year], "coursecount": 0}
     return {**world.before, **added}
 
 

@@ -74,7 +74,19 @@ def add_newcomers(engine: sa.Engine) -> None:
 
 def run_chain(campaign: Campaign, stages: Sequence[str] = ()) -> None:
     """Run the stages of the chain in their order, without Airflow: all, or those named."""
-    from transition import contents, decisions, ex_rename, freeze, grades, maintenance, plan, preflight, purge, verify
+    from transition import (
+        contents,
+        create_spaces,
+        decisions,
+        ex_rename,
+        freeze,
+        grades,
+        maintenance,
+        plan,
+        preflight,
+        purge,
+        verify,
+    )  # fmt: skip
     from transition.apogee import stage as apogee
     from transition.backup import stage as backup
     from transition.enrolment import stage as enrolment
@@ -93,7 +105,7 @@ def run_chain(campaign: Campaign, stages: Sequence[str] = ()) -> None:
     chain = {
         "preflight": preflight.preflight, "july_backup": backup.july_backup, "grade_exports": grades.grade_exports,
         "apogee_sync": apogee.apogee_sync, "detect_missing": decisions.detect_missing, "plan": plan.plan,
-        "approval": approve, "maintenance_on": maintenance.close,
+        "approval": approve, "create_spaces": create_spaces.create_spaces, "maintenance_on": maintenance.close,
         "freeze": freeze.freeze, "ex_rename": ex_rename.ex_rename, "purge": purge_all,
         "file_contents": contents.file_contents,
         "enrolment": enrolment.enrolment, "verify": verify.verify,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB, free_port
 from transition.errors import TransitionError, UnreachableError
-from transition_airflow.connections import engine, etherpad, feed_folder, storage_root
+from transition_airflow.connections import engine, etherpad, feed_folder, storage_root, web_service
 
 
 @pytest.fixture
@@ -115,6 +115,19 @@ def test_an_etherpad_connection_is_refused(monkeypatch: pytest.MonkeyPatch, wron
     monkeypatch.setenv("AIRFLOW_CONN_ETHERPAD_X", json.dumps(described))
     with pytest.raises(TransitionError, match="« etherpad_x » doit être de type http"):
         etherpad("etherpad_x")
+
+
+def test_a_web_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = {"conn_type": "http", "host": "moodle.example/ecampus/", "password": "j3ton"}
+    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_WS_X", json.dumps(described))
+    service = web_service("moodle_ws_x")
+    assert service is not None
+    assert (service.url, service.token) == ("https://moodle.example/ecampus", "j3ton")
+    assert "j3ton" not in repr(service)
+    assert web_service(None) is None
+    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_WS_X", json.dumps({**described, "password": ""}))
+    with pytest.raises(TransitionError, match=r"l'adresse du site Moodle .* et un jeton de service web"):
+        web_service("moodle_ws_x")
 
 
 def test_no_etherpad_declared_or_none_there() -> None:

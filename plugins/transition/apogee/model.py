@@ -31,6 +31,14 @@ class Model:
     hosting: Mapping[str, frozenset[str]] = field(default_factory=dict)
     registered: frozenset[str] = frozenset()
 
+    def wants(self, key: str) -> bool:
+        """Whether year N has a use for a code's space: it is taught, hosts an element, or has registrations."""
+        return key in self.taught or key in self.hosts or key in self.registered
+
+    def knows(self, key: str) -> bool:
+        """Whether a code is in the model of N, in whatever state, or in that of N-1."""
+        return key in self.taught or key in self.hosts or key in self.states or key in (self.last or ())
+
     def with_hosts(self, codes: Iterable[str]) -> frozenset[str]:
         """These codes and those that host them: the spaces where their students are."""
         own = frozenset(codes)

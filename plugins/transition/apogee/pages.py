@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.util import Retry
 
 from transition.errors import TransitionError, UnreachableError
+from transition.http import retrying_session
 
 PAGE_SIZE = 1000
 _TIMEOUT = (10.0, 60.0)  # seconds: to connect, between two bytes of the answer
@@ -63,9 +63,7 @@ class Peer:
 
     @cached_property
     def _session(self) -> requests.Session:
-        session = requests.Session()
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+        session = retrying_session(_RETRY)
         session.headers["Accept"] = "application/json"
         return session
 

@@ -31,8 +31,8 @@ def record_people(campaign: Campaign) -> None:
     """Fill anew, for the run, every table of ``enrolment/tables.py`` that is a run's, and ``standing``.
 
     Needs the run's decisions, its contexts and the lot of year N. A registration counts when its ``statut`` is
-    ``active``; it enrols in the space of its element and in that of the element's porteur; on a platform that enrols by
-    étape, in every space of the étape. Archived spaces get nobody.
+    ``active``; it enrols in the space of its element and in that of the element's porteur, also if this run created
+    it; on a platform that enrols by étape, in every space of the étape. Archived spaces get nobody.
     Raises :class:`TransitionError` if the run has no lot of year N.
     """
     with campaign.engine.begin() as connection:
@@ -121,6 +121,9 @@ def _record_routes(connection: sa.Connection, campaign: Campaign, lot: str) -> N
         {"run": campaign.run, "courseid": courseid, "cle": compare_key(code)}
         for courseid, code in connection.execute(spaces)
     ]
+    created = tables.missing_space.c
+    new = sa.select(created.courseid, created.cle).where(created.run == campaign.run, created.courseid.is_not(None))
+    rows += [{"run": campaign.run, "courseid": courseid, "cle": key} for courseid, key in connection.execute(new)]
     if rows:
         connection.execute(sa.insert(route), rows)
     hosted = (

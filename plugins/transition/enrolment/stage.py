@@ -43,14 +43,15 @@ def enrolment(campaign: Campaign) -> None:
 
 
 def _sizes(campaign: Campaign) -> list[tuple[int, int]]:
-    """Arrivals of each space still in scope."""
-    decision = tables.decision
+    """Arrivals of each space that is still in scope or that this run created."""
+    decision, created = tables.decision.c, tables.missing_space.c
+    in_scope = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope == sa.true())
+    new = sa.select(created.courseid).where(created.run == campaign.run, created.courseid.is_not(None))
     query = (
-        sa.select(decision.c.courseid, sa.func.count())
-        .join(arrival, sa.and_(arrival.c.run == decision.c.run, arrival.c.courseid == decision.c.courseid))
-        .where(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
-        .group_by(decision.c.courseid)
-        .order_by(decision.c.courseid)
+        sa.select(arrival.c.courseid, sa.func.count())
+        .where(arrival.c.run == campaign.run, sa.or_(arrival.c.courseid.in_(in_scope), arrival.c.courseid.in_(new)))
+        .group_by(arrival.c.courseid)
+        .order_by(arrival.c.courseid)
     )
     with campaign.engine.connect() as connection:
         return list(connection.execute(query).all())

@@ -77,14 +77,21 @@ cohort_student = state_table(
 )
 
 ex_change = state_table(
-    "ex_change",  # what a space was before the campaign of that year archived it
+    "ex_change",  # what a space was before the campaign of that year archived it, or took it out of Archives again
     sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),
     _courseid(),
     sa.Column("run", sa.Integer, nullable=False),
     sa.Column("at", MOMENT, nullable=False),
+    sa.Column("archived_in", sa.Integer),  # taken out again: the year whose campaign had archived it; NULL: archived
     sa.Column("fullname", sa.String(1333), nullable=False),
     sa.Column("shortname", sa.String(255), nullable=False),
+    sa.Column("idnumber", sa.String(100), nullable=False),
     sa.Column("category", sa.BigInteger, nullable=False),
-    sa.Column("sortorder", sa.BigInteger, nullable=False),
+    sa.Column("place", sa.BigInteger, nullable=False),  # its rank in the category, from 1
     sa.Column("timemodified", sa.BigInteger, nullable=False),
+    sa.Column("new_fullname", sa.String(1333), nullable=False),  # what the campaign wrote instead
+    sa.Column("new_shortname", sa.String(255), nullable=False),
+    sa.Column("new_idnumber", sa.String(100), nullable=False),
+    sa.Column("visible", sa.SmallInteger, nullable=False),
+    sa.Column("new_visible", sa.SmallInteger, nullable=False),  # what the campaign, or the expiry after it, wrote
 )

@@ -5,10 +5,10 @@ from functools import cached_property
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from transition.errors import TransitionError, UnreachableError
+from transition.http import retrying_session
 
 _TIMEOUT = (5, 60)  # seconds: to connect, between two bytes of the answer
 _OLDEST = (1, 2, 7)  # the first with getChatHistory
@@ -51,10 +51,7 @@ class Etherpad:
 
     @cached_property
     def _session(self) -> requests.Session:
-        session = requests.Session()
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
-        return session
+        return retrying_session(_RETRY)
 
     @cached_property
     def version(self) -> str:

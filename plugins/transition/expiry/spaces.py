@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
-from transition.decisions import ARCHIVED_PREFIX, deciding_categories
-from transition.enrolment.tables import ex_change
+from transition.decisions import deciding_categories
 from transition.errors import TransitionError
+from transition.ex_changes import archived, hidden_by_expiry
+from transition.ex_names import ARCHIVED_PREFIX
 from transition.expiry.age import Ages, too_young
 from transition.expiry.item import Item
 from transition.moodle.command_line import CommandLine
@@ -22,21 +23,18 @@ _NO_COMMAND = "la suppression passe par Moodle : déclarez moodle_command dans l
 
 
 def due_spaces(campaign: Campaign, ages: Ages, now: datetime) -> Iterator[Item]:
-    """The spaces that campaigns archived and that are still there: due or kept.
+    """The spaces that campaigns archived, that none has taken out of Archives since, and that are still there.
 
     Those that are hidden already, when that is all that happens to them, are over.
     """
-    keep = campaign.platform.retention
+    keep, latest = campaign.platform.retention, archived(campaign)
     with campaign.engine.connect() as connection:
-        # Of a space that several campaigns archived, the last one counts.
-        rows = connection.execute(sa.select(ex_change.c.courseid, ex_change.c.year, ex_change.c.at).order_by("at"))
-        latest = {courseid: (year, at) for courseid, year, at in rows}
         courses = _courses(connection, campaign, list(latest))
     archives = deciding_categories(campaign).archives if courses else 0
     for course in courses:
         if keep.ex_action == "hide" and not course.visible:
             continue
-        year, at = latest[course.id]
+        year, at = latest[course.id].year, latest[course.id].at
         item = Item("space", year, str(course.id), "keep", "", at, course.idnumber)
         held = ages.unfinished.get(year) or _no_longer_archived(course, archives)
         if reason := held or too_young(campaign, at, keep.ex_spaces, now):
@@ -76,6 +74,7 @@ def hide(connection: sa.Connection, campaign: Campaign, item: Item) -> None:
         .where(course.c.id == int(item.name), course.c.visible != 0)
         .values(**values, cacherev=next_revision(course, moment))
     )
+    hidden_by_expiry(connection, item.year, int(item.name))
 
 
 def delete(campaign: Campaign, item: Item) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from transition import caps
+from transition import caps, missing
 from transition.campaign import Campaign
 from transition.decisions import DECISION, DECISIONS
 from transition.enrolment.people import planned_arrivals
@@ -108,6 +108,7 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         f"En tout : {counted(plan.rows, 'ligne', 'lignes')} à déplacer dans"
         f" {counted(len(plan.by_space), 'espace', 'espaces')}.",
         pads.sentence(campaign),
+        missing.sentence(campaign),
     ]
     return [part for part in parts if part]
 

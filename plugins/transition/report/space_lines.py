@@ -13,7 +13,9 @@ from transition.campaign import Campaign
 from transition.components import components
 from transition.decisions import Space, deciding_categories, read_categories, read_spaces
 from transition.enrolment.tables import arrival, ex_change
-from transition.ex_rename import archive_category, prefixed
+from transition.ex_changes import archived_before, name_after
+from transition.ex_names import with_prefix, year_category
+from transition.ex_return import coming_back
 from transition.grades import Export, exported
 from transition.state import tables
 
@@ -177,14 +179,10 @@ def _line(decided: sa.Row[Any], facts: _Facts) -> SpaceLine:
     )
 
 
-def _archives(decided: sa.Row[Any]) -> bool:
-    return bool(decided.in_scope and decided.decision == "archive")
-
-
 def _before(decided: sa.Row[Any], facts: _Facts) -> Place:
     """As the decision saw the space, unless an earlier run of the campaign had renamed it already."""
     seen = Place(decided.fullname, decided.category)
-    return facts.earlier.get(decided.courseid, seen) if _archives(decided) else seen
+    return facts.earlier.get(decided.courseid, seen) if decided.in_scope else seen
 
 
 def _after(decided: sa.Row[Any], facts: _Facts) -> Place:
@@ -192,8 +190,8 @@ def _after(decided: sa.Row[Any], facts: _Facts) -> Place:
     space = facts.present.get(decided.courseid)
     if space is None:
         return Place("(supprimé)", "")
-    if _archives(decided) and not facts.outcomes.frozen:
-        return facts.foresight.archived(space)
+    if decided.in_scope and not facts.outcomes.frozen:
+        return facts.foresight.after(space, decided.decision)
     return Place(space.fullname, space.category)
 
 
@@ -217,15 +215,22 @@ class _Outcomes:
 
 
 class _Foresight:
-    """Where ex_rename would put a space: its name is not cut here at the column's length."""
+    """What ex_rename would make of a space in scope: its name is not cut here at the column's length."""
 
     def __init__(self, campaign: Campaign) -> None:
-        self.archives = deciding_categories(campaign).archives
-        self.target = read_categories(campaign)[archive_category(campaign, self.archives)][0]
+        self.archives, self.categories = deciding_categories(campaign).archives, read_categories(campaign)
+        self.target = f"{self.categories[self.archives][0]} / {year_category(campaign.year)}"
+        changes = archived_before(campaign)
+        self.returns = {courseid: changes[courseid] for courseid, _ in coming_back(campaign)}
 
-    def archived(self, space: Space) -> Place:
-        category = space.category if self.archives in space.path else self.target
-        return Place(prefixed(space.fullname), category)
+    def after(self, space: Space, decision: str) -> Place:
+        """Archived, back from Archives, or as it is."""
+        if decision == "archive":
+            category = space.category if self.archives in space.path else self.target
+            return Place(with_prefix(space.fullname), category)
+        if change := self.returns.get(space.courseid):
+            return Place(name_after(space, change, "fullname"), self.categories[change.category][0])
+        return Place(space.fullname, space.category)
 
 
 def _by_course(campaign: Campaign, query: sa.Select[Any]) -> dict[int, int]:
@@ -236,7 +241,7 @@ def _by_course(campaign: Campaign, query: sa.Select[Any]) -> dict[int, int]:
 
 
 def _earlier(campaign: Campaign) -> dict[int, Place]:
-    """What the spaces that the year's campaign archived were before: an earlier run of it may have renamed them."""
+    """What the spaces were that the year's campaign archived or took out of Archives: an earlier run may have."""
     categories = read_categories(campaign)
     query = sa.select(ex_change.c.courseid, ex_change.c.fullname, ex_change.c.category)
     with campaign.engine.connect() as connection:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from transition import journal, storage
+from transition import journal, missing, storage
 from transition.campaign import Campaign, now
 from transition.decisions import DECISION, DECISIONS
 from transition.etherpad import pads
@@ -24,6 +24,7 @@ from transition.successions import as_csv, successions
 STAGES = {
     "preflight": "Contrôles préalables", "july_backup": "Sauvegarde de juillet", "grade_exports": "Export des notes",
     "apogee_sync": "Synchronisation Apogée", "detect_missing": "Décisions", "plan": "Plan", "approval": "Approbation",
+    "create_spaces": "Création d'espaces",
     "maintenance_on": "Mise en maintenance", "freeze": "Plan figé", "ex_rename": "Archivage ex_", "purge": "Purge",
     "file_contents": "Contenus des fichiers", "enrolment": "Inscriptions", "verify": "Vérification",
     "maintenance_off": "Fin de la maintenance",
@@ -116,6 +117,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "rows": plan.rows, "moved": sum(line.moved for line in by_rule),
         "checks": [{"label": rule.label, "check": rule.check} for rule in rules if rule.check],
         "archive": campaign.archive_schema, "pads": pads.sentence(campaign),
+        "missing": missing.listed(campaign), "missing_file": missing.CSV_NAME,
     }  # fmt: skip
 
 

@@ -206,3 +206,16 @@ cap_crossed = state_table(
     sa.Column("base", sa.BigInteger, nullable=False),  # what the count is compared with; 0: nothing
     sa.Column("allowed", sa.Double, nullable=False),  # what the cap was
 )
+
+# Elements of the model that no space carries.
+missing_space = state_table(
+    "missing_space",
+    sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cle", sa.String(100), primary_key=True),
+    sa.Column("code", sa.String(100), nullable=False),
+    sa.Column("libelle", sa.String(255), nullable=False),
+    sa.Column("composante", sa.String(20), nullable=False),
+    sa.Column("category", sa.BigInteger),  # where its space belongs; NULL: nothing says
+    sa.Column("obstacle", sa.String(500), nullable=False),  # why it is not to be created, in French; '': nothing
+    sa.Column("courseid", sa.BigInteger),  # the space that the run created for it
+)

@@ -101,11 +101,18 @@ def upgrade() -> None:
         sa.Column("courseid", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("run", sa.Integer(), nullable=False),
         sa.Column("at", MOMENT, nullable=False),
+        sa.Column("archived_in", sa.Integer()),
         sa.Column("fullname", sa.String(1333), nullable=False),
         sa.Column("shortname", sa.String(255), nullable=False),
+        sa.Column("idnumber", sa.String(100), nullable=False),
         sa.Column("category", sa.BigInteger(), nullable=False),
-        sa.Column("sortorder", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.BigInteger(), nullable=False),
         sa.Column("timemodified", sa.BigInteger(), nullable=False),
+        sa.Column("new_fullname", sa.String(1333), nullable=False),
+        sa.Column("new_shortname", sa.String(255), nullable=False),
+        sa.Column("new_idnumber", sa.String(100), nullable=False),
+        sa.Column("visible", sa.SmallInteger(), nullable=False),
+        sa.Column("new_visible", sa.SmallInteger(), nullable=False),
     )
     _create(
         "exception_calendrier",
@@ -403,6 +410,17 @@ def upgrade() -> None:
         sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("idnumber", sa.String(100), primary_key=True),
         sa.Column("userid", sa.BigInteger(), primary_key=True, autoincrement=False),
+    )
+    _create(
+        "missing_space",
+        sa.Column("run", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("cle", sa.String(100), primary_key=True),
+        sa.Column("code", sa.String(100), nullable=False),
+        sa.Column("libelle", sa.String(255), nullable=False),
+        sa.Column("composante", sa.String(20), nullable=False),
+        sa.Column("category", sa.BigInteger()),
+        sa.Column("obstacle", sa.String(500), nullable=False),
+        sa.Column("courseid", sa.BigInteger()),
     )
 
 
