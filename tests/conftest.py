@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
+from transition.campaign import STATEMENTS
 
 PROJECT = Path(__file__).resolve().parents[1]
 DUMP = "ecampus-4.5.6.sql.zst"
@@ -42,6 +43,11 @@ def _settle_airflow() -> str:
 
 # Airflow reads its settings when it is first imported, which a conftest.py below may do: before any fixture.
 AIRFLOW_HOME = _settle_airflow()
+
+
+def pytest_configure() -> None:
+    """Keep the compiled statements of many campaigns: they are the same ones."""
+    STATEMENTS.capacity = 20_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.util import LRUCache
 from upath import UPath
 
 from transition.errors import TransitionError
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from transition.apogee.feed import Source
     from transition.etherpad.client import Etherpad
     from transition.moodle.web_service import WebService
+
+
+# Statements that SQLAlchemy compiled: an engine's own cache keeps 500, a long task needs more; 25 KiB each, or so.
+STATEMENTS = LRUCache[Any, Any](1_200)
 
 
 def now() -> datetime:
@@ -84,8 +89,9 @@ class Campaign:
     def engine(self) -> sa.Engine:
         """The server's engine, reading committed rows; the tables of ``state/tables.py`` are the platform's own."""
         return self.server.execution_options(
-            isolation_level="READ COMMITTED", schema_translate_map={tables.STATE: self.state_schema}
-        )
+            isolation_level="READ COMMITTED", schema_translate_map={tables.STATE: self.state_schema},
+            compiled_cache=STATEMENTS,
+        )  # fmt: skip
 
     @cached_property
     def moodle(self) -> MoodleDatabase:

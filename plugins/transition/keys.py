@@ -4,7 +4,7 @@ A key table has columns rule, id (of the Moodle table) and courseid. A row that 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -16,7 +16,7 @@ from transition.rules.compile import Trace
 
 def temporary_keys(connection: sa.Connection, campaign: Campaign, name: str, traces: Iterable[Trace]) -> sa.Table:
     """A key table of the Moodle table ``name``, filled from its traces; it lives as long as the connection."""
-    table = sa.Table(f"keys_{name}", sa.MetaData(), *_columns(), schema=campaign.state_schema)
+    table = _key_table(f"keys_{name}", campaign.state_schema)
     connection.execute(sa.text(f"DROP TEMPORARY TABLE IF EXISTS {quoted(table)}"))
     connection.execute(
         sa.text(
@@ -32,8 +32,7 @@ def temporary_keys(connection: sa.Connection, campaign: Campaign, name: str, tra
 
 def frozen_keys(campaign: Campaign, name: str) -> sa.Table:
     """The key table of the Moodle table ``name`` in the archive schema; ``run``: the run that froze the key."""
-    run = sa.Column("run", sa.Integer, primary_key=True)
-    return sa.Table(f"key_{name}", sa.MetaData(), run, *_columns(), schema=campaign.archive_schema)
+    return _key_table(f"key_{name}", campaign.archive_schema, "run")
 
 
 def create_frozen_keys(connection: sa.Connection, keys: sa.Table) -> None:
@@ -63,9 +62,10 @@ def count_keys(connection: sa.Connection, keys: sa.Table, run: int | None = None
     return {(rule, courseid): count for rule, courseid, count in connection.execute(query)}
 
 
-def _columns() -> list[sa.Column[Any]]:
-    return [
-        sa.Column("id", sa.BigInteger, primary_key=True),
-        sa.Column("courseid", sa.BigInteger),
-        sa.Column("rule", sa.String(40)),
-    ]
+@lru_cache(maxsize=2_000)  # the same object each time: SQLAlchemy then compiles a statement on it once
+def _key_table(name: str, schema: str, *before: str) -> sa.Table:
+    return sa.Table(
+        name, sa.MetaData(), *(sa.Column(column, sa.Integer, primary_key=True) for column in before),
+        sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("courseid", sa.BigInteger),
+        sa.Column("rule", sa.String(40)), schema=schema,
+    )  # fmt: skip

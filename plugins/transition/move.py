@@ -8,7 +8,7 @@ from transition import journal
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
-from transition.moodle.database import quoted
+from transition.moodle.database import quoted, table_like
 from transition.pace import Pace
 from transition.state import tables
 from transition.swap import swap_table
@@ -19,9 +19,7 @@ CHUNK = 5_000  # keys of the first transaction; the next ones as its time says (
 
 def archive_table(campaign: Campaign, name: str) -> sa.Table:
     """The table of the archive schema that rows of the Moodle table ``name`` go to: same name, same columns."""
-    source = campaign.moodle[name]
-    columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in source.columns]
-    return sa.Table(source.name, sa.MetaData(), *columns, schema=campaign.archive_schema)
+    return table_like(campaign.moodle[name], campaign.archive_schema)
 
 
 def create_archive_table(connection: sa.Connection, campaign: Campaign, name: str) -> None:

@@ -21,7 +21,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
-from transition.moodle.database import quoted
+from transition.moodle.database import quoted, table_like
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
@@ -63,8 +63,8 @@ class _Swap:
         self.campaign, self.name, self.number = campaign, name, number or campaign.run
         self.source, self.keys = campaign.moodle[name], frozen_keys(campaign, name)
         schema = campaign.archive_schema
-        self.archive = sa.Table(self.source.name, sa.MetaData(), *_columns(self.source), schema=schema)
-        self.new = sa.Table(f"swap_{self.source.name}", sa.MetaData(), *_columns(self.source), schema=schema)
+        self.archive = table_like(self.source, schema)
+        self.new = self.archive.to_metadata(sa.MetaData(), name=f"swap_{self.source.name}")
         self.kept = sa.Table(
             f"kept_{name}", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), schema=schema
         )
@@ -325,7 +325,3 @@ class _Swap:
 
     def _set(self, connection: sa.Connection, **values: object) -> None:
         connection.execute(sa.update(tables.way).where(self.mine).values(**values))
-
-
-def _columns(table: sa.Table) -> list[sa.Column[object]]:
-    return [sa.Column(column.name, column.type, primary_key=column.primary_key) for column in table.columns]

@@ -1,8 +1,8 @@
 """A Moodle database as tables: names and columns reflected from the server, never assumed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -33,28 +33,32 @@ class _Column(NamedTuple):
     key: str
 
 
+@lru_cache(maxsize=2_000)
+def _table(name: str, schema: str, columns: tuple[_Column, ...]) -> sa.Table:
+    """The same object as long as the table is the same: SQLAlchemy compiles a statement on it once in a process."""
+    made = (sa.Column(c.name, _column_type(c.kind, c.precision, c.scale), primary_key=c.key == "PRI") for c in columns)
+    return sa.Table(name, sa.MetaData(), *made, schema=schema)
+
+
+@lru_cache(maxsize=2_000)
+def table_like(table: sa.Table, schema: str) -> sa.Table:
+    """A table of the same name and columns in another schema; the same object each time, for the same reason."""
+    columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in table.columns]
+    return sa.Table(table.name, sa.MetaData(), *columns, schema=schema)
+
+
 class _Tables(Mapping[str, sa.Table]):
     """The tables of a schema, by their names without prefix; each is made when it is first asked for.
 
     A task needs a few of six hundred: to make them all takes longer than most tasks' own work.
     """
 
-    def __init__(self, columns: dict[str, list[_Column]], prefix: str, metadata: sa.MetaData, schema: str) -> None:
-        self._columns, self._prefix, self._metadata, self._schema = columns, prefix, metadata, schema
-        self._made: dict[str, sa.Table] = {}
+    def __init__(self, columns: dict[str, list[_Column]], prefix: str, schema: str) -> None:
+        self._columns = {name: tuple(of_table) for name, of_table in columns.items()}
+        self._prefix, self._schema = prefix, schema
 
     def __getitem__(self, name: str) -> sa.Table:
-        if name not in self._made:
-            columns = [
-                sa.Column(
-                    column.name,
-                    _column_type(column.kind, column.precision, column.scale),
-                    primary_key=column.key == "PRI",
-                )
-                for column in self._columns[name]
-            ]
-            self._made[name] = sa.Table(f"{self._prefix}{name}", self._metadata, *columns, schema=self._schema)
-        return self._made[name]
+        return _table(f"{self._prefix}{name}", self._schema, self._columns[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -73,7 +77,6 @@ class MoodleDatabase:
 
     engine: sa.Engine
     prefix: str
-    metadata: sa.MetaData = field(default_factory=sa.MetaData, compare=False)
 
     @cached_property
     def schema(self) -> str:
@@ -96,7 +99,7 @@ class MoodleDatabase:
             for table, *column in connection.execute(columns, {"schema": self.schema}):
                 if table.startswith(self.prefix):
                     found.setdefault(table.removeprefix(self.prefix), []).append(_Column(*column))
-        return _Tables(found, self.prefix, self.metadata, self.schema)
+        return _Tables(found, self.prefix, self.schema)
 
     def __getitem__(self, name: str) -> sa.Table:
         """The table of that name (without prefix); raises :class:`TransitionError` if the schema lacks it."""
