@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transition.moodle.web_service import WebService
 
 
-# Statements that SQLAlchemy compiled: an engine's own cache keeps 500, a long task needs more; 25 KiB each, or so.
-STATEMENTS = LRUCache[Any, Any](1_200)
+# Statements that SQLAlchemy compiled: an engine's own cache keeps 500, a long task needs more; 15 KiB each, or so.
+STATEMENTS = LRUCache[Any, Any](2_500)
 
 
 def now() -> datetime:

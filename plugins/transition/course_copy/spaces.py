@@ -88,9 +88,8 @@ def content_state(connection: sa.Connection, campaign: Campaign, courseid: int) 
     parts = []
     for name in ("course_modules", "course_sections", *sorted(kind for kind in kinds if kind in moodle)):
         table = moodle[name]
-        column = table.alias("content")
-        rows = sa.select(column).where(column.c.course == courseid).subquery()
-        parts.append(f"{connection.execute(sa.select(rows_checksum(rows))).scalar() or 0:x}")
+        query = sa.select(rows_checksum(table)).where(table.c.course == courseid)
+        parts.append(f"{connection.execute(query).scalar() or 0:x}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 

@@ -92,7 +92,7 @@ def of_space(campaign: Campaign, courseid: int) -> Inventory:
             },
             "files": sa.select(files).where(files.c.contextid.in_(below)),
         }
-        lines = (_line(connection, name, rows.subquery()) for name, rows in own.items())
+        lines = (_line(connection, name, rows.subquery("held")) for name, rows in own.items())
         return Inventory(tuple(line for line in lines if line.amount))
 
 
@@ -104,7 +104,7 @@ def base_tables(connection: sa.Connection, schema: str) -> list[str]:
     return sorted(connection.execute(query, {"schema": schema}).scalars())
 
 
-def _line(connection: sa.Connection, name: str, rows: sa.FromClause) -> Line:
+def _line(connection: sa.Connection, name: str, rows: sa.Table | sa.Subquery) -> Line:
     count, checksum = connection.execute(sa.select(sa.func.count(), rows_checksum(rows)).select_from(rows)).one()
     return Line(name, count, f"{checksum:016x}")
 
