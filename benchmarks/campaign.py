@@ -67,6 +67,7 @@ def freeze(campaign: Campaign) -> None:
 def purge(campaign: Campaign, *rules: str) -> int:
     """Move the rows of some rules, or of all, and open Moodle again; returns their number."""
     progress = tables.progress.c
+    maintenance.close(campaign)
     with campaign.engine.connect() as connection:
         query = sa.select(progress.rule).where(progress.run == campaign.run).distinct().order_by(progress.rule)
         found = [rule for rule in connection.execute(query).scalars() if not rules or rule in rules]

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from demo.catalogue import create_tables, read_catalogue
 
 PREFIX, SITE = "mdl_", "http://bench.example"
-_FIRST = 2  # the first course id after the site's own
+FIRST = 2  # the first course id after the site's own
 # Contexts: of course c, and of its activities.
-_COURSE_CONTEXT, _MODULE_CONTEXT = "(1000 + {c})", "(1000000 + {cm})"
+COURSE_CONTEXT, _MODULE_CONTEXT = "(1000 + {c})", "(1000000 + {cm})"
 _FORUM, _QUIZ = 1, 2  # modules.id
 
 
@@ -45,24 +45,24 @@ class Size:
     @property
     def last_going(self) -> int:
         """Course id of the last space that goes; the others stay."""
-        return _FIRST + self.going - 1
+        return FIRST + self.going - 1
 
 
 def build(connection: sa.Connection, size: Size) -> None:
     """Create every table of Moodle in the connection's database, and fill those that the benchmark needs."""
     create_tables(connection, PREFIX)
-    for name, rows, values in (*_settings(size), *_traces(size)):
-        _fill(connection, name, rows, values)
+    for name, rows, values in (*settings(size), *_traces(size)):
+        fill(connection, name, rows, values)
     names = ", ".join(f"{PREFIX}{name}" for name in size.per_space)
     connection.exec_driver_sql(f"ANALYZE TABLE {names}").all()
 
 
-def _settings(size: Size) -> list[tuple[str, int, dict[str, str]]]:
+def settings(size: Size) -> list[tuple[str, int, dict[str, str]]]:
     """Courses and activities: a forum, a quiz and two grade items each; by table, number of rows and values."""
-    c, cm = f"(n + {_FIRST - 1})", f"(n + {2 * _FIRST - 1})"
+    c, cm = f"(n + {FIRST - 1})", f"(n + {2 * FIRST - 1})"
     of = f"({cm} DIV 2)"
-    course_context, module_context = _COURSE_CONTEXT.format(c=c), _MODULE_CONTEXT.format(cm=cm)
-    above = _COURSE_CONTEXT.format(c=of)
+    course_context, module_context = COURSE_CONTEXT.format(c=c), _MODULE_CONTEXT.format(cm=cm)
+    above = COURSE_CONTEXT.format(c=of)
     return [
         ("config", 1, {"name": "'mnet_localhost_id'", "value": "'1'"}),
         ("mnet_host", 1, {"id": "1", "wwwroot": f"'{SITE}'"}),
@@ -83,7 +83,7 @@ def _settings(size: Size) -> list[tuple[str, int, dict[str, str]]]:
 def _traces(size: Size) -> list[tuple[str, int, dict[str, str]]]:
     """What students left, by table, number of rows and values."""
     spaces, students, per = size.spaces, size.students, size.per_space
-    c, item = f"({_FIRST} + (n - 1) % {spaces})", f"({2 * _FIRST} + (n - 1) % {2 * spaces})"
+    c, item = f"({FIRST} + (n - 1) % {spaces})", f"({2 * FIRST} + (n - 1) % {2 * spaces})"
     person, person_of_item = f"10 + (n - 1) DIV {spaces}", f"10 + (n - 1) DIV {2 * spaces}"
     when = "1750000000 + n"
     text = "REPEAT(CONCAT('Une phrase ', n, '. '), 8)"
@@ -116,7 +116,7 @@ def _traces(size: Size) -> list[tuple[str, int, dict[str, str]]]:
     return [(name, spaces * per[name], values[name]) for name in per]
 
 
-def _fill(connection: sa.Connection, name: str, rows: int, values: dict[str, str]) -> None:
+def fill(connection: sa.Connection, name: str, rows: int, values: dict[str, str]) -> None:
     """Insert rows numbered n = 1, 2…; columns without a value get what Moodle's definition gives them."""
     columns, expressions = [], []
     for column in read_catalogue()[name].columns:

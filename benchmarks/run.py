@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from benchmarks import campaign as ours
+from benchmarks import enrolment
 from benchmarks import references as plain
 from benchmarks.platform import PREFIX, Size, build
 from benchmarks.tell import markdown
@@ -124,6 +125,7 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     _check(campaign, total)
     _twice(moodle, folder, size, campaign, results)
     _restore(moodle, campaign, results)
+    _registrations(server, folder, results)
     return results
 
 
@@ -153,6 +155,17 @@ def _restore(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
                 connection.exec_driver_sql(f"DROP SCHEMA {campaign.archive_schema}")
         seconds, rows = timed(moodle, partial(ours.restore, campaign, code))
         results.add(f"campaign: restore of one space from {source}", rows, seconds)
+
+
+def _registrations(server: PrivateMariaDB, folder: Path, results: Results) -> None:
+    """A platform of its own; the same size at every scale."""
+    with sa.create_engine(server.url()).connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {MOODLE}")
+        connection.exec_driver_sql("DROP DATABASE bench_transition")
+        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
+    moodle = sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
+    for what, rows, seconds in enrolment.measure(moodle, folder / "registrations"):
+        results.add(f"registrations: {what}", rows, seconds)
 
 
 def timed(engine: sa.Engine, work: Callable[[], int]) -> tuple[float, int]:

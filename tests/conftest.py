@@ -19,6 +19,8 @@ DUMP = "ecampus-4.5.6.sql.zst"
 READ_ONLY = "reference_moodle"
 
 
+# Folders whose files share a fixture that takes long to make.
+SHARING = {"backup", "dags", "enrolment", "restore", "rules"}
 # The files that take longest, first: two workers then end at about the same time.
 LONGEST = (
     "tests/test_transition.py", "tests/browser/", "tests/restore/test_stage.py", "tests/restore/test_kill.py",
@@ -50,8 +52,12 @@ def pytest_configure() -> None:
     STATEMENTS.capacity = 20_000
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; the others keep their order."""
+    """Put the longest files first; the others keep their order. A file, or a folder of SHARING, is one worker's."""
+    for item in items:
+        file = item.path.relative_to(PROJECT)
+        item.add_marker(pytest.mark.xdist_group(str(file.parent if file.parent.name in SHARING else file)))
 
     def place(item: pytest.Item) -> int:
         file = item.path.relative_to(PROJECT).as_posix()

@@ -102,7 +102,7 @@ class _Search:
         """Tables in their order, each with the rules that moved rows of it."""
         rows = restore_row.c
         query = sa.select(rows.table_name, rows.rule).where(rows.run == self.campaign.run, rows.state == "back")
-        found = list(self.connection.execute(query.distinct()).tuples())
+        found = [(name, rule) for name, rule in self.connection.execute(query.distinct())]
         return sorted(found, key=lambda pair: self.names.index(pair[0]))
 
     def _orphans(self, name: str, rule: str) -> int:
