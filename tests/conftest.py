@@ -7,9 +7,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from xdist.scheduler import LoadFileScheduling
 
 from demo.server import PrivateMariaDB
 from transition.campaign import STATEMENTS
@@ -20,7 +22,7 @@ READ_ONLY = "reference_moodle"
 
 
 # Folders whose files share a fixture that takes long to make.
-SHARING = {"backup", "dags", "enrolment", "restore", "rules"}
+SHARING = ("backup", "dags", "enrolment", "restore", "rules")
 # The files that take longest, first: two workers then end at about the same time.
 LONGEST = (
     "tests/test_transition.py", "tests/browser/", "tests/restore/test_stage.py", "tests/restore/test_kill.py",
@@ -52,12 +54,21 @@ def pytest_configure() -> None:
     STATEMENTS.capacity = 20_000
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+class ByFixture(LoadFileScheduling):
+    """A file, or a folder of SHARING, is one worker's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in SHARING if file.startswith(f"tests/{folder}/")), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixture:
+    """The scheduler of ``make test``."""
+    return ByFixture(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; the others keep their order. A file, or a folder of SHARING, is one worker's."""
-    for item in items:
-        file = item.path.relative_to(PROJECT)
-        item.add_marker(pytest.mark.xdist_group(str(file.parent if file.parent.name in SHARING else file)))
+    """Put the longest files first; the others keep their order."""
 
     def place(item: pytest.Item) -> int:
         file = item.path.relative_to(PROJECT).as_posix()
