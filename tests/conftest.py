@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,19 @@ def airflow() -> None:
     initdb()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[PrivateMariaDB]:
-    """A MariaDB server of the session's own; in memory where there is room, for tables are made by the hundred."""
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder for a server's data: in memory where there is room, for tables are made by the hundred."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
-    with (
-        tempfile.TemporaryDirectory(prefix="mariadb-", dir=memory if roomy else None) as folder,
-        PrivateMariaDB(folder) as running,
-    ):
+    with tempfile.TemporaryDirectory(prefix="mariadb-", dir=memory if roomy else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PrivateMariaDB]:
+    """A MariaDB server of the session's own."""
+    with server_folder() as folder, PrivateMariaDB(folder) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, load_dump
+from tests.conftest import DUMP, load_dump, server_folder
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
 from transition.campaign import Campaign
@@ -75,9 +75,8 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("restore")
-    with PrivateMariaDB(folder / "server") as server:
+def site(reference: Path) -> Iterator[Site]:
+    with server_folder() as folder, PrivateMariaDB(folder / "server") as server:
         load_dump(server, reference / DUMP, MOODLE)
         site = Site(server, folder, {}, {})
         campaign = site.campaign()
@@ -90,7 +89,6 @@ def site(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         shutil.copytree(server.data, site.saved / "data")
         shutil.copytree(folder / "storage", site.saved / "storage")
         yield site
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
