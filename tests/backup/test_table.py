@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -184,7 +185,7 @@ def test_huge_texts_are_written_a_few_at_a_time(values: sa.Engine) -> None:
         written = write_table(source, states, folder / "odd.parquet")
         assert states[5].chunk == 2
         assert written.file is not None
-        assert (written.file.spaces[5].groups, written.file.spaces[6].groups) == (3, 1)
+        assert [len(written.file.spaces[space].groups) for space in (5, 6)] == [3, 1]
         assert read_back(folder / "odd.parquet", written.file) == []
         texts = read_space(as_set(folder, written.file), "odd", 5)["page"].to_pylist()
     assert texts == [str(n) * 3_000_000 for n in reversed(range(5))]
@@ -207,7 +208,7 @@ def test_the_content_digest_delimits_its_values(left: list[str | None], right: l
     digests = []
     for column in (left, right):
         content = Content()
-        content.add([column])
+        content.add([pa.array(column, pa.string())])
         digests.append(str(content))
     assert (digests[0] == digests[1]) == (left == right)
 

@@ -79,8 +79,8 @@ def _named(folder: UPath, files: TableFile) -> Iterator[tuple[int, dict[str, int
     """The contents that each space's rows of ``files`` name, and their sizes."""
     with (folder / files.file).open("rb") as source, pq.ParquetFile(source) as parquet:
         for courseid, rows in files.spaces.items():
-            groups = list(range(rows.first_group, rows.first_group + rows.groups))
-            _, hashes, sizes = parquet.read_row_groups(groups, columns=_COLUMNS).select(_COLUMNS).columns
+            own = parquet.read_row_groups(list(rows.groups), columns=_COLUMNS)
+            _, hashes, sizes = own.select(_COLUMNS).columns
             named = dict(zip(hashes.to_pylist(), sizes.to_pylist(), strict=True))
             named.pop(EMPTY, None)
             yield courseid, named

@@ -28,14 +28,13 @@ class SpaceRows(Strict):
 
     :param checksum: the database server's checksum of the rows (:func:`transition.checksum.rows_checksum`).
     :param content: :class:`transition.backup.table.Content` of the rows that the server sent.
-    :param first_group: the space's first row group. :param groups: how many follow one another, that one included.
+    :param groups: the space's row groups, in the order of ids.
     """
 
     rows: int
     checksum: int
     content: str
-    first_group: int
-    groups: int
+    groups: tuple[int, ...]
 
 
 class TableFile(Strict):

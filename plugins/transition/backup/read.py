@@ -15,5 +15,4 @@ def read_space(backup: BackupSet, table: str, courseid: int) -> pa.Table:
     file = backup.manifest.tables[table]
     rows = file.spaces[courseid]
     with (backup.folder / file.file).open("rb") as source, pq.ParquetFile(source) as parquet:
-        groups = list(range(rows.first_group, rows.first_group + rows.groups))
-        return parquet.read_row_groups(groups).drop_columns([SPACE])
+        return parquet.read_row_groups(list(rows.groups)).drop_columns([SPACE])

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from transition import journal, preflight, storage
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.backup.rows import exact
-from transition.backup.table import Content
+from transition.backup.table import Content, arrays, arrow_schema
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, refuse_all
 from transition.restore import scratch
@@ -115,15 +115,15 @@ def _differences(campaign: Campaign, backup: BackupSet, courseid: int, schema_na
         expected, content, rows = file.spaces[courseid], Content(), 0
         table = campaign.moodle[name].to_metadata(sa.MetaData(), schema=schema_name)
         columns = [exact(table.c[column.name]) for column in file.columns[1:]]
+        types = list(arrow_schema(table).types)[1:]
         with (backup.folder / file.file).open("rb") as source, pq.ParquetFile(source) as parquet:
-            groups = range(expected.first_group, expected.first_group + expected.groups)
-            sizes = [parquet.metadata.row_group(group).num_rows for group in groups]
+            sizes = [parquet.metadata.row_group(group).num_rows for group in expected.groups]
         query = sa.select(*columns).order_by(table.c.id).execution_options(stream_results=True, max_row_buffer=1)
         with campaign.engine.connect() as connection, connection.execute(query) as result:
             for size in sizes:  # the digest is of the values column by column, one row group after another
                 part = result.fetchmany(size)
                 rows += len(part)
-                content.add(zip(*part, strict=True))
+                content.add(arrays(types, part))
             rows += len(result.fetchall())
         if (rows, str(content)) != (expected.rows, expected.content):
             yield f"table {name} : {rows} lignes relues sur {expected.rows}, ou d'autres valeurs"

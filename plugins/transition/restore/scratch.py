@@ -92,10 +92,10 @@ def checked_rows(backup: BackupSet, name: str, courseid: int) -> Iterator[tuple[
     expected, content, count = file.spaces[courseid], Content(), 0
     try:
         with (backup.folder / file.file).open("rb") as source, pq.ParquetFile(source) as parquet:
-            for group in range(expected.first_group, expected.first_group + expected.groups):
-                _, *columns = (column.to_pylist() for column in parquet.read_row_group(group).columns)
+            for group in expected.groups:
+                _, *columns = parquet.read_row_group(group).columns
                 content.add(columns)
-                rows = list(zip(*columns, strict=True))
+                rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
                 count += len(rows)
                 yield [column.name for column in file.columns[1:]], rows
     except (OSError, ValueError) as error:  # Arrow's own errors are kinds of these
