@@ -184,7 +184,7 @@ def test_a_later_run_ends_what_a_killed_one_left(frozen: Campaign) -> None:
         undo(frozen, RECENT)
     undo(frozen, RECENT)
     ends = []
-    for statement in range(12, statements, 5):
+    for statement in range(12, statements + 5, 5):
         if not swap_and_die(frozen, RECENT, statement):
             break
         swap.settle_swaps(later)

@@ -77,6 +77,7 @@ class _Swap:
                 self._check_maintenance()
                 self._begin()
                 self._copy()
+                self._index()
                 self._check()
                 self._rename()
             self._finish()
@@ -123,9 +124,34 @@ class _Swap:
             self._list_kept(connection, max_id)
             self._check_disk(connection)
             connection.execute(sa.text(f"CREATE TABLE {quoted(self.new)} LIKE {quoted(self.source)}"))
-            self._same_options(connection)
+            self._same_row_format(connection)
+            if indexes := self._indexes(connection):
+                dropped = ", ".join(f"DROP INDEX {name}" for name in indexes)
+                connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} {dropped}"))
             self._set(connection, max_id=max_id)
             connection.commit()
+
+    def _definition(self, connection: sa.Connection, table: sa.Table) -> str:
+        """Columns, indexes and options as the server tells them; not the next id, nor the row format."""
+        text = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(table)}")).one()[1].partition("\n")[2]
+        return re.sub(r" (AUTO_INCREMENT|ROW_FORMAT)=\w+", "", text)
+
+    def _indexes(self, connection: sa.Connection) -> dict[str, str]:
+        """The source's indexes besides its primary key: quoted name to definition."""
+        line = re.compile(r"^  ((?:UNIQUE )?KEY (`(?:[^`]|``)+`) .+?),?$", re.MULTILINE)
+        return {found[2]: found[1] for found in line.finditer(self._definition(connection, self.source))}
+
+    def _index(self) -> None:
+        """Make the indexes once the rows are there, which takes a fraction of what they cost row by row; compare."""
+        with self.campaign.engine.connect() as connection:
+            if indexes := self._indexes(connection):
+                added = ", ".join(f"ADD {definition}" for definition in indexes.values())
+                connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} {added}"))
+            if self._definition(connection, self.new) != self._definition(connection, self.source):
+                raise TransitionError(
+                    f"Le serveur n'a pas su copier la définition de {self.source.name} (jeu de caractères, commentaire,"
+                    " index ou moteur) : signalez-le, puis relancez avec un plan par lots."
+                )
 
     def _list_kept(self, connection: sa.Connection, max_id: int) -> None:
         """The ids that stay: by the courses that stay, where courses say it all; else whatever has no key."""
@@ -236,8 +262,7 @@ class _Swap:
             columns = [column.name for column in self.source.c]
             late = sa.select(*self.archive.c).where(self.archive.c.id > self._load().max_id)
             connection.execute(sa.insert(self.source).from_select(columns, late))
-            counts = count_keys(connection, self.keys, self.number)
-            self._record(connection, counts)
+            self._record(connection, self._planned(connection))  # what was checked before the RENAME
             self._set(connection, state="done")
             connection.commit()
 
@@ -290,23 +315,17 @@ class _Swap:
                 " puis relancez cette tâche."
             )
 
-    def _same_options(self, connection: sa.Connection) -> None:
-        """A row format that is the server's old default is not carried by LIKE; all else is, and must be."""
+    def _same_row_format(self, connection: sa.Connection) -> None:
+        """One that is the server's old default is not carried by LIKE."""
         query = sa.text(
-            "SELECT row_format, table_collation, table_comment, engine FROM information_schema.tables"
-            " WHERE table_schema = :schema AND table_name = :name"
+            "SELECT row_format FROM information_schema.tables WHERE table_schema = :schema AND table_name = :name"
         )
         old, new = (
-            connection.execute(query, {"schema": table.schema, "name": table.name}).one()
+            connection.execute(query, {"schema": table.schema, "name": table.name}).scalar_one()
             for table in (self.source, self.new)
         )
-        if old[0] != new[0]:
-            connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} ROW_FORMAT={old[0].upper()}"))
-        if old[1:] != new[1:]:
-            raise TransitionError(
-                f"Le serveur n'a pas su copier la définition de {self.source.name} (jeu de caractères, commentaire ou"
-                " moteur) : signalez-le, puis relancez avec un plan par lots."
-            )
+        if old != new:
+            connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} ROW_FORMAT={old.upper()}"))
 
     def _exists(self, table: sa.Table) -> bool:
         query = sa.text("SELECT 1 FROM information_schema.tables WHERE table_schema = :schema AND table_name = :name")
@@ -325,3 +344,7 @@ class _Swap:
 
     def _set(self, connection: sa.Connection, **values: object) -> None:
         connection.execute(sa.update(tables.way).where(self.mine).values(**values))
+
+
+def _without_counter(definition: str) -> str:
+    return re.sub(r" AUTO_INCREMENT=\d+", "", definition)
