@@ -3,6 +3,7 @@
 import json
 import os
 import platform as machine
+import shutil
 import tempfile
 import time
 import traceback
@@ -19,7 +20,7 @@ from benchmarks import campaign as ours
 from benchmarks import enrolment
 from benchmarks import references as plain
 from benchmarks.platform import PREFIX, Size, build
-from benchmarks.tell import markdown
+from benchmarks.tell import curve_markdown, markdown
 from demo.server import PrivateMariaDB
 from transition.backup.stage import july_backup
 from transition.campaign import Campaign
@@ -27,7 +28,9 @@ from transition.moodle.database import quoted
 from transition.plan import count_lines
 from transition.state import tables
 
-SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(100, 95, 4_000), "large": Size(2_000, 1_900, 4_000)}
+SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(200, 190, 4_000), "large": Size(2_000, 1_900, 4_000)}
+# The campaign alone, at growing sizes; Moodle's own is last, and only foretold.
+CURVE = {spaces: Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 400)}
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MOODLE, COPY = "bench_moodle", "bench_copy"
 LOG = "logstore_standard_log"
@@ -82,16 +85,7 @@ def swap_back(campaign: Campaign) -> None:
 def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     """Build, measure, in the order in which each measure finds what it needs."""
     size = SIZES[scale]
-    with sa.create_engine(server.url()).connect() as connection:
-        version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
-        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
-    results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version))
-    moodle = sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
-    begun = time.perf_counter()
-    with moodle.connect() as connection:
-        build(connection, size)
-    results.add("building the platform", size.rows, time.perf_counter() - begun)
-
+    moodle, results = _built(server, size, scale)
     helpers = ["grade_items", "course_modules"]
     plain.copy_tables(moodle, MOODLE, COPY, helpers)
     seconds = plain.copy_tables(moodle, MOODLE, COPY, list(size.per_space))
@@ -111,22 +105,56 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     plain.copy_tables(moodle, MOODLE, COPY, [LOG])
     results.add("log: chunked DELETE", *plain.chunked_delete(moodle, COPY, size, LOG))
 
-    campaign = ours.open_campaign(moodle, folder, size, "bench")
-    for name, work, rows in (
-        ("campaign: backup of every trace, read back", lambda: july_backup(campaign), size.rows),
-        ("campaign: plan", lambda: count_lines(campaign), total),
-        ("campaign: freeze", lambda: ours.freeze(campaign), total),
-        ("campaign: log, by swap", lambda: ours.purge(campaign, "logs"), size.log * size.going),
-        ("campaign: the other tables", lambda: ours.purge(campaign), total - size.log * size.going),
-    ):
-        seconds, memory = alone(moodle, work)
-        results.add(name, rows, seconds)
-        results.memory[name] = round(memory)
+    campaign = _campaign(moodle, folder, size, results)
     _check(campaign, total)
     _twice(moodle, folder, size, campaign, results)
     _restore(moodle, campaign, results)
     _registrations(server, folder, results)
     return results
+
+
+def _campaign(moodle: sa.Engine, folder: Path, size: Size, results: Results) -> Campaign:
+    """Every stage on its own; returns the campaign."""
+    campaign = ours.open_campaign(moodle, folder, size, "bench")
+    log, total = size.log * size.going, size.rows * size.going // size.spaces
+    for name, work, rows in (
+        ("campaign: backup of every trace, read back", lambda: july_backup(campaign), size.rows),
+        ("campaign: plan", lambda: count_lines(campaign), total),
+        ("campaign: freeze", lambda: ours.freeze(campaign), total),
+        ("campaign: log, by swap", lambda: ours.purge(campaign, "logs"), log),
+        ("campaign: the other tables", lambda: ours.purge(campaign), total - log),
+    ):
+        seconds, memory = alone(moodle, work)
+        results.add(name, rows, seconds)
+        results.memory[name] = round(memory)
+    return campaign
+
+
+def curve(folder: Path) -> list[Results]:
+    """The campaign alone at each size of :data:`CURVE`, on a server of its own each time."""
+    found = []
+    for spaces, size in CURVE.items():
+        place = folder / str(spaces)
+        with PrivateMariaDB(place / "mariadb") as server:
+            moodle, results = _built(server, size, "curve")
+            _restore(moodle, _campaign(moodle, place, size, results), results)
+        shutil.rmtree(place / "mariadb")
+        found.append(results)
+    return found
+
+
+def _built(server: PrivateMariaDB, size: Size, scale: str) -> tuple[sa.Engine, Results]:
+    """The platform, and the results that say what it is."""
+    with sa.create_engine(server.url()).connect() as connection:
+        version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
+        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
+    results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version))
+    moodle = sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
+    begun = time.perf_counter()
+    with moodle.connect() as connection:
+        build(connection, size)
+    results.add("building the platform", size.rows, time.perf_counter() - begun)
+    return moodle, results
 
 
 def _twice(moodle: sa.Engine, folder: Path, size: Size, campaign: Campaign, results: Results) -> None:
@@ -195,18 +223,24 @@ def _machine(server: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure at the scale that BENCH_SCALE names (tiny, default or large), and write the results into docs/."""
+    """Measure at the scale that BENCH_SCALE names (tiny, default, large, curve), and write the results into docs/."""
     scale = os.environ.get("BENCH_SCALE", "default")
-    if scale not in SIZES:
-        raise SystemExit(f"BENCH_SCALE must be one of {', '.join(SIZES)}, not {scale}")
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, PrivateMariaDB(Path(name) / "mariadb") as server:
-        results = measure(server, Path(name), scale)
+    if scale not in (*SIZES, "curve"):
+        raise SystemExit(f"BENCH_SCALE must be one of {', '.join(SIZES)}, curve, not {scale}")
+    facts: Any
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        if scale == "curve":
+            facts = [asdict(results) for results in curve(Path(name))]
+            page = curve_markdown(facts)
+        else:
+            with PrivateMariaDB(Path(name) / "mariadb") as server:
+                facts = asdict(measure(server, Path(name), scale))
+            page = markdown(facts)
     if scale != "tiny":  # a trial of the benchmark itself
-        suffix = "" if scale == "default" else f"-{scale}"
-        facts = json.dumps(asdict(results), indent=2, ensure_ascii=False)
-        (DOCS / f"benchmarks{suffix}.json").write_text(facts + "\n", encoding="utf-8")
-        (DOCS / f"benchmarks{suffix}.md").write_text(markdown(asdict(results)), encoding="utf-8")
-    print(markdown(asdict(results)))
+        target = DOCS / f"benchmarks{'' if scale == 'default' else f'-{scale}'}"
+        target.with_suffix(".json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        target.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,23 @@ from typing import Any
 # (what, how many times faster, the slower measure, the aim)
 RATIOS = (
     ("log table, by swap, against a chunked DELETE", "log: chunked DELETE", "campaign: log, by swap", 20),
-    ("whole purge against one plain DELETE a table", "whole purge: one plain DELETE ... JOIN a table", "whole", 5),
-    ("whole purge against the row-by-row reset", "row by row, one space, without its log", "whole", 50),
+    ("purge tasks against one plain DELETE a table", "whole purge: one plain DELETE ... JOIN a table", "purge", 5),
+    ("the same, with the freeze", "whole purge: one plain DELETE ... JOIN a table", "with the freeze", 5),
+    ("purge tasks against the row-by-row reset", "row by row, one space, without its log", "purge", 50),
+    ("the same, with the freeze", "row by row, one space, without its log", "with the freeze", 50),
     ("backup against mariadb-dump", "mariadb-dump of every trace", "campaign: backup of every trace, read back", 1),
 )
-_WHOLE = ("campaign: log, by swap", "campaign: the other tables")
+_PURGE = ("campaign: log, by swap", "campaign: the other tables")
+# Of the curve: measure, and the task that does it.
+_STAGES = (
+    ("campaign: backup of every trace, read back", "july_backup"),
+    ("campaign: freeze", "approval.freeze"),
+    ("campaign: log, by swap", "purge.logs"),
+    ("campaign: the other tables", "the other purge tasks"),
+    ("campaign: restore of one space from the archive schema", "restore_course, archive schema"),
+    ("campaign: restore of one space from the backup", "restore_course, backup"),
+)
+PLATFORM = {"spaces": 15_000, "log rows": 300_000_000}
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -31,14 +43,48 @@ def markdown(results: dict[str, Any]) -> str:
             f" {f'{memory:.0f} MiB' if memory else ''} |"
         )
     lines += ["", "| ratio of rows/s | aim | measured |", "|---|---:|---:|"]
-    whole = {key: sum(measures[name][key] for name in _WHOLE) for key in ("rows", "seconds")}
+    purge = {key: sum(measures[name][key] for name in _PURGE) for key in ("rows", "seconds")}
+    # The freeze writes down the keys of the very rows that the purge moves.
+    frozen = {"rows": purge["rows"], "seconds": purge["seconds"] + measures["campaign: freeze"]["seconds"]}
+    fast_ones = {**measures, "purge": purge, "with the freeze": frozen}
     for what, slow, fast, aim in RATIOS:
-        ratio = _rate(whole if fast == "whole" else measures[fast]) / _rate(measures[slow])
+        ratio = _rate(fast_ones[fast]) / _rate(measures[slow])
         lines.append(f"| {what} | ≥ {aim} | {ratio:.1f} |")
     once, twice = (measures[f"campaign: log, by swap{more}"]["seconds"] for more in ("", ", twice the rows that go"))
     lines.append(
         f"| seconds of the log's swap, twice the rows that go, same that stay | 0.8 – 1.2 | {twice / once:.2f} |"
     )
+    return "\n".join(lines) + "\n"
+
+
+def curve_markdown(found: list[dict[str, Any]]) -> str:
+    """The page of the curve: what was measured, then what is foretold for the platform of :data:`PLATFORM`."""
+    machine = found[-1]["machine"]
+    lines = [
+        "# How long it takes, by size", "",
+        "`BENCH_SCALE=curve make bench`: spaces with 4,000 log rows and 2,010 other trace rows each, of which 95 % are"
+        f" reset. Measured {machine['at']} on {machine['cores']} cores, {machine['server']} with a buffer pool of"
+        " 192 MiB. Nothing else than the sizes changes from one column to the next.", "",
+        "## Measured", "",
+        "| seconds | " + " | ".join(f"{one['size']['spaces']:,} spaces" for one in found) + " |",
+        "|---|" + "---:|" * len(found),
+        "| log rows | " + " | ".join(f"{one['size']['spaces'] * one['size']['log']:,}" for one in found) + " |",
+    ]  # fmt: skip
+    for name, task in _STAGES:
+        lines.append(f"| {task} | " + " | ".join(f"{one['measures'][name]['seconds']:.1f}" for one in found) + " |")
+    lines += [
+        "", "## Extrapolated, not measured", "",
+        f"For {PLATFORM['spaces']:,} spaces and {PLATFORM['log rows']:,} log rows, in proportion to the rows, at the"
+        " rate of the largest size measured; a restore at the seconds of the largest size.", "",
+        "| task | extrapolated |", "|---|---:|",
+    ]  # fmt: skip
+    last = found[-1]
+    ratio = PLATFORM["log rows"] / (last["size"]["spaces"] * last["size"]["log"])
+    spaces = PLATFORM["spaces"] / last["size"]["spaces"]
+    for name, task in _STAGES:
+        grows = {"purge.logs": ratio, "july_backup": ratio, "approval.freeze": spaces, "the other purge tasks": spaces}
+        seconds = last["measures"][name]["seconds"] * grows.get(task, 1)
+        lines.append(f"| {task} | {seconds / 60:,.0f} min |" if task in grows else f"| {task} | {seconds:.1f} s |")
     return "\n".join(lines) + "\n"
 
 
