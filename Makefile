@@ -25,7 +25,7 @@ lint:  ## Check style and types
 	@bin/bootstrap dev
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
-bench:  ## Measure the campaign beside plain SQL on a platform built for it (BENCH_SCALE=large: 12 million rows)
+bench:  ## Measure the campaign beside plain SQL on a platform built for it (BENCH_SCALE=large: 12 million rows; =curve: by size)
 	@bin/bootstrap bench
 	@$(PY) -m benchmarks.run
 
