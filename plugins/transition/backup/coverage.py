@@ -11,7 +11,7 @@ from transition.backup.rows import backup_traces, concerned_spaces, keyed_rows
 from transition.campaign import Campaign
 from transition.rules.model import load_rules
 
-SPACES_AT_ONCE = 500  # bounds the size of a manifest, of a file's footer, and what a kill can cost
+SPACES_AT_ONCE = 200  # bounds a manifest, the row groups of a file, and what a kill can cost
 
 
 @dataclass(frozen=True)

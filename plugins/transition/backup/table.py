@@ -17,7 +17,7 @@ from transition import storage
 from transition.backup.manifest import Column, SpaceRows, TableFile
 from transition.backup.rows import Keyed, State
 
-_RUN_BYTES = 48 * 2**20  # of rows sorted at a time: twice as much in memory while they are, and then some
+_RUN_BYTES = 32 * 2**20  # of rows sorted at a time: twice as much in memory while they are, and then some
 _FILLERS: dict[pa.DataType, Any] = {pa.string(): "", pa.binary(): b""}  # what stands for NULL in a digest
 _MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds of these
 SPACE = "_space"  # the course id that a row belongs to; Moodle has columns named courseid, never one like this
