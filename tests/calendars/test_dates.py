@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_decisions import exceptions, facts, spaces
+from tests.test_decide import exceptions, facts, spaces
 from transition.apogee.calendar import CalendarException
 from transition.decisions import APPLIED, Facts, Space, decide
 
