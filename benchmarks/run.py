@@ -30,7 +30,7 @@ from transition.state import tables
 
 SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(200, 190, 4_000), "large": Size(2_000, 1_900, 4_000)}
 # The campaign alone, at growing sizes; Moodle's own is last, and only foretold.
-CURVE = {spaces: Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 400)}
+CURVE = tuple(Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 400))
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MOODLE, COPY = "bench_moodle", "bench_copy"
 LOG = "logstore_standard_log"
@@ -133,8 +133,8 @@ def _campaign(moodle: sa.Engine, folder: Path, size: Size, results: Results) -> 
 def curve(folder: Path) -> list[Results]:
     """The campaign alone at each size of :data:`CURVE`, on a server of its own each time."""
     found = []
-    for spaces, size in CURVE.items():
-        place = folder / str(spaces)
+    for size in CURVE:
+        place = folder / str(size.spaces)
         with PrivateMariaDB(place / "mariadb") as server:
             moodle, results = _built(server, size, "curve")
             _restore(moodle, _campaign(moodle, place, size, results), results)
@@ -143,15 +143,22 @@ def curve(folder: Path) -> list[Results]:
     return found
 
 
+def _new_database(server: PrivateMariaDB) -> sa.Engine:
+    """An empty database for a platform, without what an earlier one left."""
+    with sa.create_engine(server.url()).connect() as connection:
+        for name in (MOODLE, "bench_transition"):
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
+    return sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
+
+
 def _built(server: PrivateMariaDB, size: Size, scale: str) -> tuple[sa.Engine, Results]:
     """The platform, and the results that say what it is."""
-    with sa.create_engine(server.url()).connect() as connection:
-        version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
-        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
-    results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version))
-    moodle = sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
+    moodle = _new_database(server)
     begun = time.perf_counter()
     with moodle.connect() as connection:
+        version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
+        results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version))
         build(connection, size)
     results.add("building the platform", size.rows, time.perf_counter() - begun)
     return moodle, results
@@ -187,13 +194,8 @@ def _restore(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
 
 def _registrations(server: PrivateMariaDB, folder: Path, results: Results) -> None:
     """A platform of its own; the same size at every scale."""
-    with sa.create_engine(server.url()).connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {MOODLE}")
-        connection.exec_driver_sql("DROP DATABASE bench_transition")
-        connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
-    moodle = sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
-    for what, rows, seconds in enrolment.measure(moodle, folder / "registrations"):
-        results.add(f"registrations: {what}", rows, seconds)
+    for what, seconds in enrolment.measure(_new_database(server), folder / "registrations"):
+        results.add(f"registrations: {what}", enrolment.REGISTRATIONS, seconds)
 
 
 def timed(engine: sa.Engine, work: Callable[[], int]) -> tuple[float, int]:

@@ -36,8 +36,8 @@ REPEATERS, MOVERS = slice(0, None, 9), slice(1, None, 9)
 def write_feeds(folder: Path, platform: str) -> None:
     """Write the feeds of 2025 and 2026 below `folder` (`2025/`, `2026/`), in place of what was there."""
     university = plan(platform)
-    _write(folder / str(YEAR - 1), YEAR - 1, _last_model(university))
-    _write(folder / str(YEAR), YEAR, _new_year(university))
+    write_year(folder / str(YEAR - 1), YEAR - 1, _last_model(university))
+    write_year(folder / str(YEAR), YEAR, _new_year(university))
 
 
 def _last_model(university: University) -> dict[str, list[Row]]:
@@ -153,7 +153,8 @@ def _exceptions(university: University) -> Iterator[Row]:
                            "fin": f"{YEAR + 1}-06-30", "motif": "Stage d'une année à l'autre"}  # fmt: skip
 
 
-def _write(folder: Path, year: int, tables: dict[str, list[Row]]) -> None:
+def write_year(folder: Path, year: int, tables: dict[str, list[Row]]) -> None:
+    """Write one year's feed and its manifest; a column that a row lacks is empty."""
     folder.mkdir(parents=True, exist_ok=True)
     digests = {}
     for name, rows in tables.items():

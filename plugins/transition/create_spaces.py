@@ -8,6 +8,7 @@ from transition import journal
 from transition.campaign import Campaign
 from transition.enrolment.tables import arrival
 from transition.errors import TransitionError, UnreachableError, refuse_all
+from transition.french import counted
 from transition.missing import NewSpace, creates, new_spaces, write_csv
 from transition.moodle.web_service import WebService
 from transition.plan import approved_by
@@ -16,6 +17,7 @@ from transition.state import tables
 
 STAGE = "create_spaces"
 _FUNCTIONS = ("core_webservice_get_site_info", "core_course_get_courses_by_field", "core_course_create_courses")
+_SITE_INFO, _FIND, _CREATE = _FUNCTIONS
 
 
 def check_web_service(campaign: Campaign) -> Iterator[str]:
@@ -23,7 +25,7 @@ def check_web_service(campaign: Campaign) -> Iterator[str]:
     if not campaign.platform.create_missing:
         return
     try:
-        facts = _service(campaign).call(_FUNCTIONS[0])
+        facts = _service(campaign).call(_SITE_INFO)
     except UnreachableError as error:
         yield str(error)
         return
@@ -63,7 +65,7 @@ def create_spaces(campaign: Campaign) -> None:
                 with campaign.engine.begin() as connection:
                     journal.record(connection, campaign, STAGE, "failed", detail=failures[-1])
         write_csv(campaign)
-        closing["detail"] = f"{len(spaces) - len(failures)} espaces créés"
+        closing["detail"] = counted(len(spaces) - len(failures), "espace créé", "espaces créés")
         refuse_all(
             f"Espaces non créés ({campaign.platform.label}) ; corrigez, puis relancez l'étape create_spaces :", failures
         )
@@ -97,7 +99,7 @@ def _service(campaign: Campaign) -> WebService:
 
 
 def _create(campaign: Campaign, service: WebService, space: NewSpace) -> None:
-    found = service.call("core_course_get_courses_by_field", field="idnumber", value=space.code)["courses"]
+    found = service.call(_FIND, field="idnumber", value=space.code)["courses"]
     if len(found) > 1:
         raise TransitionError(f"{len(found)} espaces portent déjà ce code : n'en gardez qu'un.")
     action, detail = "found", "un espace porte déjà ce code"
@@ -105,7 +107,7 @@ def _create(campaign: Campaign, service: WebService, space: NewSpace) -> None:
         course = {
             "fullname": space.fullname, "shortname": space.code, "idnumber": space.code, "categoryid": space.category,
         }  # fmt: skip
-        found = service.call("core_course_create_courses", courses=[course])
+        found = service.call(_CREATE, courses=[course])
         action, detail = "created", f"espace créé dans la catégorie {space.category}"
     _record(campaign, space, int(found[0]["id"]), action, f"{space.code} : {detail}")
 

@@ -16,12 +16,12 @@ def prefixed(name: str, room: int) -> str:
     return with_prefix(name)[:room]
 
 
-def shortnames(shortname: str, last_year: str, room: int) -> Iterator[str]:
+def shortnames(shortname: str, last: str, room: int) -> Iterator[str]:
     """Short names for an archived space, best first, all different: some other space may have one already.
 
-    :param last_year: the academic year that ends, as in « 2025-2026 ».
+    :param last: the academic year that ends, as in « 2025-2026 ».
     """
-    endings = ["", f" ({last_year})", *(f" ({last_year}, {n})" for n in range(2, TRIES))]
+    endings = ["", f" ({last})", *(f" ({last}, {n})" for n in range(2, TRIES))]
     return (with_prefix(shortname)[: room - len(ending)] + ending for ending in endings)
 
 
@@ -35,9 +35,17 @@ def idnumbers(code: str, year: int, room: int) -> Iterator[str]:
     return (apart[: room - len(ending)] + ending for ending in endings)
 
 
+def last_year(year: int) -> str:
+    """The academic year that ends, as in « 2025-2026 ».
+
+    :param year: the start year of the one that opens, as a campaign's.
+    """
+    return f"{year - 1}-{year}"
+
+
 def year_category(year: int) -> str:
     """Name of the category below Archives of the spaces that a campaign archives.
 
     :param year: the start year of the academic year that opens, as a campaign's.
     """
-    return f"Archives {year - 1}-{year}"
+    return f"Archives {last_year(year)}"

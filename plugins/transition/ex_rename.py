@@ -12,7 +12,7 @@ from transition.decisions import deciding_categories, still_excluded
 from transition.enrolment.keep_teachers import keep_teachers
 from transition.errors import TransitionError
 from transition.ex_changes import NAMES, remember
-from transition.ex_names import ARCHIVED_PREFIX, idnumbers, prefixed, shortnames, year_category
+from transition.ex_names import ARCHIVED_PREFIX, idnumbers, last_year, prefixed, shortnames, year_category
 from transition.ex_return import bring_back, coming_back
 from transition.french import counted
 from transition.moodle.categories import ROOM, create_category, fix_sortorder, move_context
@@ -106,10 +106,6 @@ def _archive_category(campaign: Campaign, archives: int) -> int:
         return made
 
 
-def _last_year(campaign: Campaign) -> str:
-    return f"{campaign.year - 1}-{campaign.year}"
-
-
 def _archive(connection: sa.Connection, campaign: Campaign, courseid: int, archives: int, target: int) -> None:
     course = campaign.moodle["course"]
     # The category's row first: two spaces never take the same rank.
@@ -157,7 +153,7 @@ def _new_names(connection: sa.Connection, campaign: Campaign, before: sa.Row[*tu
     The identification number stays, unless the platform keeps it ``apart``.
     """
     room = _lengths(connection, campaign)
-    wanted = shortnames(before.shortname, _last_year(campaign), room["shortname"])
+    wanted = shortnames(before.shortname, last_year(campaign.year), room["shortname"])
     names = {
         "fullname": prefixed(before.fullname, room["fullname"]),
         "shortname": _free(connection, campaign, before.id, "shortname", wanted),

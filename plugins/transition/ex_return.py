@@ -21,8 +21,10 @@ def coming_back(campaign: Campaign) -> list[tuple[int, str]]:
     )  # fmt: skip
     with campaign.engine.connect() as connection:
         found = connection.execute(query.order_by(decision.courseid)).all()
-    categories = deciding_categories(campaign) if found else None
-    archived = {space.courseid for space in read_spaces(campaign) if categories and looks_archived(space, categories)}
+    if not found:  # as in most years: no need to read every course
+        return []
+    categories = deciding_categories(campaign)
+    archived = {space.courseid for space in read_spaces(campaign) if looks_archived(space, categories)}
     return [(courseid, code) for courseid, code in found if courseid in archived]
 
 

@@ -123,6 +123,13 @@ def new_spaces(campaign: Campaign) -> list[NewSpace]:
         return [NewSpace(*row) for row in connection.execute(query.order_by(missing.code))]
 
 
+def created_spaces(campaign: Campaign) -> sa.Select[Any]:
+    """A query: ``courseid`` and ``cle`` of the spaces that the run has created, or found created."""
+    missing = missing_space.c
+    mine = sa.and_(missing.run == campaign.run, missing.courseid.is_not(None))
+    return sa.select(missing.courseid, missing.cle).where(mine)
+
+
 def creates(campaign: Campaign) -> bool:
     """Whether the run creates missing spaces: if the platform asks for it, and the run is not limited to some codes."""
     return campaign.platform.create_missing and not campaign.courses

@@ -344,7 +344,3 @@ class _Swap:
 
     def _set(self, connection: sa.Connection, **values: object) -> None:
         connection.execute(sa.update(tables.way).where(self.mine).values(**values))
-
-
-def _without_counter(definition: str) -> str:
-    return re.sub(r" AUTO_INCREMENT=\d+", "", definition)

@@ -13,6 +13,7 @@ from transition.etherpad import pads
 from transition.french import counted
 from transition.keys import count_keys, frozen_keys, temporary_keys
 from transition.leftovers import leftovers
+from transition.missing import created_spaces
 from transition.move import archive_table
 from transition.plan import load_lines
 from transition.rules.compile import CATEGORY, COURSE, Scope
@@ -44,16 +45,13 @@ def verify(campaign: Campaign) -> None:
 def _record_reset(campaign: Campaign) -> None:
     """From now on these spaces belong to the new year."""
     decision, target = tables.decision, tables.space_reset
-    spaces = sa.select(
-        sa.literal(campaign.year), decision.c.courseid, sa.literal(campaign.run), sa.literal(now())
-    ).where(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
-    created = tables.missing_space.c
-    new = sa.select(
-        sa.literal(campaign.year), created.courseid, sa.literal(campaign.run), sa.literal(now())
-    ).where(created.run == campaign.run, created.courseid.is_not(None))  # fmt: skip
+    in_scope = sa.select(decision.c.courseid).where(
+        decision.c.run == campaign.run, decision.c.in_scope == sa.true()
+    )  # fmt: skip
     with campaign.engine.begin() as connection:
-        for query in (spaces, new):
-            insert = sa.insert(target).from_select(["year", "courseid", "run", "verified_at"], query)
+        for spaces in (in_scope.subquery(), created_spaces(campaign).subquery()):
+            rows = sa.select(sa.literal(campaign.year), spaces.c.courseid, sa.literal(campaign.run), sa.literal(now()))
+            insert = sa.insert(target).from_select(["year", "courseid", "run", "verified_at"], rows)
             connection.execute(insert.prefix_with("IGNORE"))
 
 

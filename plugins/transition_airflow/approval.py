@@ -1,6 +1,7 @@
 """The gates between the plan and the first write: a person approves the plan, a second one what it exceeds."""
 
 import logging
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -60,9 +61,9 @@ class PersonApproval(ApprovalOperator):
         label = f"{given.platform.label}, année {given.year}-{given.year + 1}"
         return f"{self.question} {self.what} ({label}) ?", plan_markdown(given)
 
+    @abstractmethod
     def passes(self, given: "Campaign", *, alone: bool) -> bool:
         """Whether nobody need be asked. :param alone: nobody can be; then raises what to do instead."""
-        raise NotImplementedError
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
         """Record the answer: who approved which plan; refuse to go on if it was rejected."""

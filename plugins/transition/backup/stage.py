@@ -141,7 +141,7 @@ def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict
             )
             _log.warning("Table %s : sauvegarde impossible (%s)", table, type(error).__name__)
         else:
-            if written and written.file:
+            if written:
                 files[table] = written.file
                 failures |= written.failures
         progress.step(files[table].rows if table in files else 0)

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -57,12 +57,12 @@ def _parts(array: pa.Array) -> Iterator[Any]:
         yield memoryview(array.buffers()[1])[first * width : (first + number) * width]
 
 
-@dataclass
+@dataclass(frozen=True)
 class WrittenTable:
-    """What was written of a table: its file (None without rows) and, by course id, why a space's rows were not."""
+    """What was written of a table: its file and, by course id, why a space's rows were not."""
 
-    file: TableFile | None = None
-    failures: dict[int, str] = field(default_factory=dict)
+    file: TableFile
+    failures: Mapping[int, str]
 
 
 def arrow_schema(table: sa.Table) -> pa.Schema:

@@ -20,6 +20,7 @@ from transition.enrolment.instances import own_instance, own_places
 from transition.enrolment.standing import record_standing
 from transition.enrolment.tables import arrival, route, student_account, unknown_student
 from transition.errors import TransitionError
+from transition.missing import created_spaces
 from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
 
@@ -121,9 +122,8 @@ def _record_routes(connection: sa.Connection, campaign: Campaign, lot: str) -> N
         {"run": campaign.run, "courseid": courseid, "cle": compare_key(code)}
         for courseid, code in connection.execute(spaces)
     ]
-    created = tables.missing_space.c
-    new = sa.select(created.courseid, created.cle).where(created.run == campaign.run, created.courseid.is_not(None))
-    rows += [{"run": campaign.run, "courseid": courseid, "cle": key} for courseid, key in connection.execute(new)]
+    new = connection.execute(created_spaces(campaign))
+    rows += [{"run": campaign.run, "courseid": courseid, "cle": key} for courseid, key in new]
     if rows:
         connection.execute(sa.insert(route), rows)
     hosted = (

@@ -13,6 +13,7 @@ from transition.enrolment.instances import create_own_instances, modifier, own_p
 from transition.enrolment.people import RULE
 from transition.enrolment.tables import arrival
 from transition.french import counted
+from transition.missing import created_spaces
 from transition.move import move_rule
 from transition.rules.compile import COURSE
 from transition.state import tables
@@ -44,9 +45,9 @@ def enrolment(campaign: Campaign) -> None:
 
 def _sizes(campaign: Campaign) -> list[tuple[int, int]]:
     """Arrivals of each space that is still in scope or that this run created."""
-    decision, created = tables.decision.c, tables.missing_space.c
+    decision = tables.decision.c
     in_scope = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope == sa.true())
-    new = sa.select(created.courseid).where(created.run == campaign.run, created.courseid.is_not(None))
+    new = sa.select(created_spaces(campaign).subquery().c.courseid)
     query = (
         sa.select(arrival.c.courseid, sa.func.count())
         .where(arrival.c.run == campaign.run, sa.or_(arrival.c.courseid.in_(in_scope), arrival.c.courseid.in_(new)))
