@@ -17,7 +17,7 @@ from demo.server import PrivateMariaDB
 from tests.conftest import drop_databases
 from transition.backup.manifest import BackupSet, Manifest
 from transition.backup.read import read_space
-from transition.backup.rows import Keyed, consistent_snapshot
+from transition.backup.rows import Selected, consistent_snapshot
 from transition.backup.table import Content, read_back, write_table
 from transition.campaign import now
 from transition.moodle.database import MoodleDatabase
@@ -93,10 +93,10 @@ def fill(engine: sa.Engine, spaces: dict[int, list[dict[str, Any]]]) -> None:
                 connection.exec_driver_sql("INSERT INTO keys_odd VALUES (%s, %s)", (number, space))
 
 
-def keyed(connection: sa.Connection, engine: sa.Engine) -> Keyed:
+def keyed(connection: sa.Connection, engine: sa.Engine) -> Selected:
     consistent_snapshot(connection)
     keys = sa.Table("keys_odd", sa.MetaData(), sa.Column("id", sa.BigInteger), sa.Column("courseid", sa.BigInteger))
-    return Keyed(connection, MoodleDatabase(engine, "mdl_")["odd"], keys)
+    return Selected.by_keys(connection, MoodleDatabase(engine, "mdl_")["odd"], keys)
 
 
 def stored(engine: sa.Engine, space: int) -> list[tuple[Any, ...]]:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from transition import storage
 from transition.backup.file_contents import missing_contents
 from transition.backup.manifest import BackupSet, state_of, verified_sets
-from transition.backup.rows import backup_traces, concerned_spaces, keyed_rows
+from transition.backup.rows import backup_traces, concerned_spaces, selected_rows
 from transition.campaign import Campaign
+from transition.key_views import whole_by
 from transition.rules.model import load_rules
 
 SPACES_AT_ONCE = 200  # bounds a manifest, the row groups of a file, and what a kill can cost
@@ -62,19 +63,18 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
 
     :param lasting: leave out the tables that Moodle writes at every page view (of which only rules ``live`` tell).
     """
-    states: dict[int, str] = {}
+    found: dict[int, dict[str, tuple[int, int]]] = {courseid: {} for courseid in courses}
     traces = backup_traces(campaign)
     if lasting:
         live = {rule.rule for rule in load_rules() if rule.live}
         traces = {name: of_table for name, of_table in traces.items() if {trace.rule for trace in of_table} - live}
-    for part in slices(courses):
-        found: dict[int, dict[str, tuple[int, int]]] = {courseid: {} for courseid in part}
-        for name, of_table in traces.items():
-            with keyed_rows(campaign, name, of_table, part) as keyed:
-                for courseid, state in keyed.states().items():
+    for name, of_table in traces.items():
+        # Without keys a table is read once for all spaces; the keys of all at once would fill the server's disk.
+        for part in [courses] if whole_by(of_table) else slices(courses):
+            with selected_rows(campaign, name, of_table, part) as selected:
+                for courseid, state in selected.states().items():
                     found[courseid][name] = (state.rows, state.checksum)
-        states |= {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
-    return states
+    return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
 
 
 def slices(courses: list[int]) -> Iterator[list[int]]:

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from MySQLdb.cursors import SSCursor
 
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
+from transition.key_views import whole_by
 from transition.keys import temporary_keys
 from transition.moodle.database import quoted
 from transition.rules.compile import COURSE, Scope, Trace
@@ -17,7 +18,7 @@ from transition.state import tables
 from transition.traces import all_traces
 
 _CHUNK_BYTES = 8 * 2**20
-_CHUNK_ROWS = 20_000
+_CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 
 
 @dataclass(frozen=True)
@@ -35,33 +36,45 @@ class State:
 
 
 @dataclass(frozen=True)
-class Keyed:
-    """A Moodle table beside a temporary table of the keys (id, courseid) of the rows that a backup holds."""
+class Selected:
+    """The rows of a Moodle table that a backup holds, and the space of each, as one connection sees them.
+
+    :param source: what is selected from, in the order in which the server is to read it: the table alone, or a
+        temporary table of keys (id, courseid) before it. :param id: by which to read the rows in the table's own order.
+    """
 
     connection: sa.Connection
     table: sa.Table
-    keys: sa.Table
+    source: sa.FromClause
+    id: sa.ColumnElement[int]
+    courseid: sa.ColumnElement[int]
+    where: sa.ColumnElement[bool]
+
+    @classmethod
+    def by_keys(cls, connection: sa.Connection, table: sa.Table, keys: sa.Table) -> Self:
+        """The rows whose keys are in a table of keys."""
+        source = keys.join(table, table.c.id == keys.c.id)
+        return cls(connection, table, source, keys.c.id, keys.c.courseid, sa.true())
+
+    @classmethod
+    def of_spaces(cls, connection: sa.Connection, table: sa.Table, column: str, courses: Collection[int]) -> Self:
+        """Every row of some spaces, which a column of the table names."""
+        # An expression: to group by the column itself, the server would follow its index and jump for every row.
+        courseid = table.c[column] + sa.literal_column("0")
+        return cls(connection, table, table, table.c.id, courseid, table.c[column].in_(courses))
 
     def states(self) -> dict[int, State]:
         """The state of each space that has rows, by course id, in ascending order."""
-        table, keys = self.table, self.keys
         sizes = [
             sa.func.coalesce(sa.func.octet_length(c), 0)
-            for c in table.c
+            for c in self.table.c
             if isinstance(c.type, sa.Text | sa.LargeBinary)
         ]
-        query = (
-            sa.select(
-                keys.c.courseid, sa.func.count(), rows_checksum(table), sa.func.max(sum(sizes, start=sa.literal(0)))
-            )
-            .select_from(keys.join(table, table.c.id == keys.c.id))
-            .group_by(keys.c.courseid)
-            .order_by(keys.c.courseid)
-            .prefix_with("STRAIGHT_JOIN")
-        )
+        largest = sa.func.max(sum(sizes, start=sa.literal(0)))
+        query = self._select(self.courseid, sa.func.count(), rows_checksum(self.table), largest)
+        found = self.connection.execute(query.group_by(self.courseid)).all()
         return {
-            courseid: State(rows, int(checksum), int(largest))
-            for courseid, rows, checksum, largest in self.connection.execute(query)
+            courseid: State(rows, int(checksum), int(largest)) for courseid, rows, checksum, largest in sorted(found)
         }
 
     def batches(self, states: Mapping[int, State]) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -70,20 +83,17 @@ class Keyed:
         In this order the server reads its table from one end to the other; by space, it would jump for every row.
         :param states: of the same snapshot; they say how many rows to hold at a time.
         """
-        table, keys = self.table, self.keys
-        query = (
-            sa.select(keys.c.courseid.label("_space"), *(exact(column) for column in table.c))
-            .select_from(keys.join(table, table.c.id == keys.c.id))
-            .order_by(keys.c.id)
-            .prefix_with("STRAIGHT_JOIN")
-        )
+        columns = [exact(column) for column in self.table.c]
+        query = self._select(self.courseid.label("_space"), *columns).order_by(self.id)
+        compiled = query.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
+        parameters = [compiled.params[name] for name in compiled.positiontup or ()]
         largest = {courseid: state.largest for courseid, state in states.items()}
         size = min(state.chunk for state in states.values())
         batch: list[tuple[Any, ...]] = []
         cost = 0
         # The driver's own cursor and tuples: SQLAlchemy's rows take as long again.
         with closing(self.connection.connection.cursor(SSCursor)) as cursor:
-            cursor.execute(str(query.compile(dialect=self.connection.dialect)))
+            cursor.execute(str(compiled), parameters)
             while rows := cursor.fetchmany(size):
                 batch += rows
                 cost += sum(largest.get(row[0], 0) for row in rows)
@@ -93,6 +103,10 @@ class Keyed:
         if batch:
             yield batch
 
+    def _select(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        query = sa.select(*columns).select_from(self.source).where(self.where)
+        return query.prefix_with("STRAIGHT_JOIN") if isinstance(self.source, sa.Join) else query
+
 
 def backup_traces(campaign: Campaign) -> dict[str, list[Trace]]:
     """Every trace of every space that the run concerns, whoever left it, by table."""
@@ -100,19 +114,26 @@ def backup_traces(campaign: Campaign) -> dict[str, list[Trace]]:
 
 
 @contextmanager
-def keyed_rows(campaign: Campaign, name: str, traces: Collection[Trace], courses: Collection[int]) -> Iterator[Keyed]:
-    """The rows of these traces in these spaces; what is read from them comes from one consistent snapshot.
+def selected_rows(
+    campaign: Campaign, name: str, traces: Collection[Trace], courses: Collection[int]
+) -> Iterator[Selected]:
+    """The rows of all the traces of a table in these spaces; what is read of them comes from one consistent snapshot.
 
-    The keys are selected just before the snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row
-    written in between is in neither rows nor state: the space's next state differs, and it is backed up again.
+    Where the table itself names the space of each row, it is read directly. Else the keys are selected just before the
+    snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row written in between is in neither rows nor
+    state: the space's next state differs, and it is backed up again.
     """
-    of_courses = [within(trace, courses) for trace in traces]
+    table, whole = campaign.moodle[name], whole_by(list(traces))
     with campaign.engine.connect() as connection:
-        keys = temporary_keys(connection, campaign, name, of_courses)
+        if whole:
+            consistent_snapshot(connection)
+            yield Selected.of_spaces(connection, table, whole.column, courses)
+            return
+        keys = temporary_keys(connection, campaign, name, [within(trace, courses) for trace in traces])
         connection.commit()
         try:
             consistent_snapshot(connection)
-            yield Keyed(connection, campaign.moodle[name], keys)
+            yield Selected.by_keys(connection, table, keys)
         finally:
             if not connection.invalidated:
                 connection.rollback()

@@ -11,7 +11,7 @@ from transition.backup import mbz
 from transition.backup.coverage import slices, stale_spaces
 from transition.backup.file_contents import keep_contents
 from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
-from transition.backup.rows import State, backup_traces, concerned_spaces, keyed_rows
+from transition.backup.rows import State, backup_traces, concerned_spaces, selected_rows
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
 from transition.errors import UnreachableError
@@ -130,9 +130,9 @@ def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict
     for table, traces in traces_by_table.items():
         path, states = folder / f"{table}.parquet", dict[int, State]()
         try:
-            with keyed_rows(campaign, table, traces, spaces) as keyed:
-                states = keyed.states()
-                written = write_table(keyed, states, path) if states else None
+            with selected_rows(campaign, table, traces, spaces) as selected:
+                states = selected.states()
+                written = write_table(selected, states, path) if states else None
         except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
             # Which spaces have rows there is known only once their states are.
             broken.add(f"table {table} ({type(error).__name__})")

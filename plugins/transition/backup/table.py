@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -15,9 +16,10 @@ from upath import UPath
 
 from transition import storage
 from transition.backup.manifest import Column, SpaceRows, TableFile
-from transition.backup.rows import Keyed, State
+from transition.backup.rows import Selected, State
 
-_RUN_BYTES = 32 * 2**20  # of rows sorted at a time: twice as much in memory while they are, and then some
+_RUN_BYTES = 32 * 2**20  # of rows sorted at a time: three times as much in memory, while the next ones are read
+_READ_BYTES = 8 * 2**20  # of row groups read at a time
 _FILLERS: dict[pa.DataType, Any] = {pa.string(): "", pa.binary(): b""}  # what stands for NULL in a digest
 _MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds of these
 SPACE = "_space"  # the course id that a row belongs to; Moodle has columns named courseid, never one like this
@@ -70,39 +72,28 @@ def arrow_schema(table: sa.Table) -> pa.Schema:
     return pa.schema([(SPACE, pa.int64()), *((column.name, _arrow_type(column.type)) for column in table.c)])
 
 
-def write_table(keyed: Keyed, states: Mapping[int, State], path: UPath) -> WrittenTable:
+def write_table(selected: Selected, states: Mapping[int, State], path: UPath) -> WrittenTable:
     """Write the rows of a table into a new Parquet file, row groups cut at the borders of spaces.
 
     A value that does not fit its column's type fails its space only: it is left out of the result's ``spaces``. Raises
     :class:`RuntimeError` if the server sends other rows than it announced in ``states``.
     """
-    schema, failures = arrow_schema(keyed.table), dict[int, str]()
-    content: dict[int, Content] = defaultdict(Content)
-    groups: dict[int, list[int]] = defaultdict(list)
-    rows, number = Counter[int](), 0
-    with storage.create(path) as file, _writer(file, schema) as writer:
-        for run in _runs(keyed, states, schema, failures):
-            for courseid, part in _by_space(run, states):
-                if courseid in failures:
-                    continue
-                writer.write_table(part, row_group_size=len(part))
-                content[courseid].add(part.columns[1:])
-                groups[courseid].append(number)
-                rows[courseid] += len(part)
-                number += 1
-    written = set(rows) - failures.keys()
-    for courseid in {*written, *states} - failures.keys():
-        if courseid not in states or rows[courseid] != states[courseid].rows:
+    schema, failures = arrow_schema(selected.table), dict[int, str]()
+    # While a run is sorted and written, the next one is read: one ahead and no more, for the sake of memory.
+    with storage.create(path) as file, _writer(file, schema) as writer, ThreadPoolExecutor(1) as pool:
+        target, writing = _Target(writer, states, failures), None
+        for run in _runs(selected, states, schema, failures):
+            if writing:
+                writing.result()
+            writing = pool.submit(target.add, run)
+        if writing:
+            writing.result()
+    spaces = target.spaces()
+    for courseid in {*spaces, *states} - failures.keys():
+        if courseid not in states or courseid not in spaces or spaces[courseid].rows != states[courseid].rows:
             raise RuntimeError(
-                f"table {keyed.table.name}, espace {courseid} : le serveur n'a pas rendu les lignes annoncées"
+                f"table {selected.table.name}, espace {courseid} : le serveur n'a pas rendu les lignes annoncées"
             )
-    spaces = {
-        courseid: SpaceRows(
-            rows=rows[courseid], checksum=states[courseid].checksum, content=str(content[courseid]),
-            groups=tuple(groups[courseid]),
-        )
-        for courseid in sorted(written)
-    }  # fmt: skip
     of_file = TableFile(
         file=path.name, bytes=path.stat().st_size, sha256=storage.sha256(path),
         rows=sum(space.rows for space in spaces.values()),
@@ -111,31 +102,61 @@ def write_table(keyed: Keyed, states: Mapping[int, State], path: UPath) -> Writt
     return WrittenTable(of_file, failures)
 
 
+class _Target:
+    """A file that receives runs of rows: what it holds of each space so far. ``failures``: spaces to leave out."""
+
+    def __init__(self, writer: pq.ParquetWriter, states: Mapping[int, State], failures: Mapping[int, str]) -> None:
+        self._writer, self._states, self._failures = writer, states, failures
+        self._content: dict[int, Content] = defaultdict(Content)
+        self._groups: dict[int, list[int]] = defaultdict(list)
+        self._rows, self._number = Counter[int](), 0
+
+    def add(self, run: list[pa.RecordBatch]) -> None:
+        """Sort a run by space and id, and write it."""
+        table = pa.Table.from_batches(run).sort_by([(SPACE, "ascending"), ("id", "ascending")])
+        run.clear()
+        for courseid, part in _by_space(table, self._states):
+            if courseid in self._failures:
+                continue
+            self._writer.write_table(part, row_group_size=len(part))
+            self._content[courseid].add(part.columns[1:])
+            self._groups[courseid].append(self._number)
+            self._rows[courseid] += len(part)
+            self._number += 1
+
+    def spaces(self) -> dict[int, SpaceRows]:
+        """What was written of each space, by course id; a space without a state has the checksum 0."""
+        return {
+            courseid: SpaceRows(
+                rows=self._rows[courseid],
+                checksum=self._states[courseid].checksum if courseid in self._states else 0,
+                content=str(self._content[courseid]), groups=tuple(self._groups[courseid]),
+            )
+            for courseid in sorted(self._rows.keys() - self._failures.keys())
+        }  # fmt: skip
+
+
 def arrays(types: Sequence[pa.DataType], rows: Sequence[Sequence[Any]]) -> list[pa.Array]:
     """Rows as columns of these types. Raises one of Arrow's errors for a value that does not fit."""
     return [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
 
 
 def _runs(
-    keyed: Keyed, states: Mapping[int, State], schema: pa.Schema, failures: dict[int, str]
-) -> Iterator[pa.Table]:  # fmt: skip
-    """The table's rows, as many at a time as memory may hold, each time sorted by space and id."""
-    batches: list[pa.RecordBatch] = []
-    for rows in keyed.batches(states):
-        batches += _converted(keyed, schema, rows, failures)
-        if sum(batch.nbytes for batch in batches) >= _RUN_BYTES:
-            yield _sorted(batches)
-            batches = []
-    if batches:
-        yield _sorted(batches)
-
-
-def _sorted(batches: list[pa.RecordBatch]) -> pa.Table:
-    return pa.Table.from_batches(batches).sort_by([(SPACE, "ascending"), ("id", "ascending")])
+    selected: Selected, states: Mapping[int, State], schema: pa.Schema, failures: dict[int, str]
+) -> Iterator[list[pa.RecordBatch]]:
+    """The table's rows in their order, as many at a time as memory may hold."""
+    run: list[pa.RecordBatch] = []
+    for rows in selected.batches(states):
+        run += _converted(selected, schema, rows, failures)
+        if sum(batch.nbytes for batch in run) >= _RUN_BYTES:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _converted(
-    keyed: Keyed, schema: pa.Schema, rows: Sequence[tuple[Any, ...]], failures: dict[int, str]
+    selected: Selected, schema: pa.Schema, rows: Sequence[tuple[Any, ...]], failures: dict[int, str]
 ) -> Iterator[pa.RecordBatch]:
     """Rows as Arrow holds them; those of a space with a value that does not fit are left out, and it has failed."""
     try:
@@ -150,7 +171,7 @@ def _converted(
         try:
             yield pa.record_batch(arrays(schema.types, own), schema=schema)
         except _MISFIT as error:
-            failures[courseid] = f"table {keyed.table.name} : valeur inattendue ({type(error).__name__})"
+            failures[courseid] = f"table {selected.table.name} : valeur inattendue ({type(error).__name__})"
 
 
 def _by_space(run: pa.Table, states: Mapping[int, State]) -> Iterator[tuple[int, pa.Table]]:
@@ -165,31 +186,54 @@ def _by_space(run: pa.Table, states: Mapping[int, State]) -> Iterator[tuple[int,
 
 
 def read_back(path: UPath, table: TableFile) -> list[str]:
-    """Read a whole file again, a row group at a time; returns a French sentence for each difference from ``table``."""
+    """Read a whole file again, some row groups at a time; a French sentence for each difference from ``table``."""
     if storage.sha256(path) != table.sha256:
         return [f"{table.file} : le fichier relu diffère du fichier écrit"]
     faults = []
+    owners = {group: courseid for courseid, space in table.spaces.items() for group in space.groups}
+    rows, content = Counter[int](), defaultdict[int, Content](Content)
     with path.open("rb") as file, pq.ParquetFile(file) as parquet:
         if [Column(name=f.name, type=str(f.type)) for f in parquet.schema_arrow] != table.columns:
             return [f"{table.file} : les colonnes relues diffèrent"]
-        for courseid, expected in table.spaces.items():
-            rows, content = 0, Content()
-            for group in expected.groups:
-                space, *columns = parquet.read_row_group(group).columns
-                if pc.min_max(space).as_py() != {"min": courseid, "max": courseid}:
-                    faults.append(f"{table.file} : le groupe {group} n'est pas à l'espace {courseid}")
-                rows += len(space)
-                content.add(columns)
-            if (rows, str(content)) != (expected.rows, expected.content):
-                faults.append(
-                    f"{table.file}, espace {courseid} : les lignes relues diffèrent des lignes lues sur le serveur"
-                )
+        for group, part in _groups(parquet, sorted(owners)):
+            courseid, (space, *columns) = owners[group], part.columns
+            if pc.min_max(space).as_py() != {"min": courseid, "max": courseid}:
+                faults.append(f"{table.file} : le groupe {group} n'est pas à l'espace {courseid}")
+            rows[courseid] += len(part)
+            content[courseid].add(columns)
+    for courseid, expected in table.spaces.items():
+        if (rows[courseid], str(content[courseid])) != (expected.rows, expected.content):
+            faults.append(
+                f"{table.file}, espace {courseid} : les lignes relues diffèrent des lignes lues sur le serveur"
+            )
     return faults
 
 
+def _groups(parquet: pq.ParquetFile, wanted: Sequence[int]) -> Iterator[tuple[int, pa.Table]]:
+    """Row groups, several at a time: each alone would take as long to open as to read."""
+    some: list[int] = []
+    held = 0
+    for group in wanted:
+        some.append(group)
+        held += parquet.metadata.row_group(group).total_byte_size
+        if held >= _READ_BYTES:
+            yield from _read(parquet, some)
+            some, held = [], 0
+    yield from _read(parquet, some)
+
+
+def _read(parquet: pq.ParquetFile, groups: Sequence[int]) -> Iterator[tuple[int, pa.Table]]:
+    table, start = parquet.read_row_groups(groups), 0
+    for group in groups:
+        rows = parquet.metadata.row_group(group).num_rows
+        yield group, table.slice(start, rows)
+        start += rows
+
+
 def _writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
-    # Statistics of other columns would only repeat their values in the footer.
-    return pq.ParquetWriter(file, schema, compression="zstd", write_statistics=[SPACE, "id"])
+    # Statistics of other columns would only repeat their values in the footer. In row groups as small as a space's,
+    # zstd alone is faster than dictionaries, and smaller.
+    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=[SPACE, "id"])
 
 
 def _arrow_type(kind: sa.types.TypeEngine[Any]) -> pa.DataType:
