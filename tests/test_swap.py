@@ -85,12 +85,20 @@ def keyed(campaign: Campaign, name: str) -> set[int]:
         return set(connection.execute(sa.select(keys.c.id).where(keys.c.run == campaign.run)).scalars())
 
 
+def indexes(campaign: Campaign, name: str, schema: str) -> dict[str | None, list[str | None]]:
+    """The columns of each index of a table but the primary key, by name."""
+    with campaign.engine.connect() as connection:
+        found = sa.inspect(connection).get_indexes(campaign.moodle[name].name, schema)
+    return {index["name"]: index["column_names"] for index in found}
+
+
 def undo(campaign: Campaign, name: str) -> None:
-    """Swap back, as it was after the freeze."""
+    """Give Moodle's table its rows back, as they were after the freeze."""
     moodle, archive = quoted(campaign.moodle[name]), quoted(campaign.moodle[name].name, campaign.archive_schema)
     with campaign.engine.connect() as connection:
-        connection.execute(sa.text(f"DROP TABLE {moodle}"))
-        connection.execute(sa.text(f"RENAME TABLE {archive} TO {moodle}"))
+        connection.execute(sa.text(f"DELETE FROM {moodle}"))
+        connection.execute(sa.text(f"INSERT INTO {moodle} SELECT * FROM {archive}"))
+        connection.execute(sa.text(f"DROP TABLE {archive}"))
         if is_view(connection, frozen_keys(campaign, name)):
             point(connection, campaign, name, campaign.moodle.schema)
         for table in (tables.way, tables.progress, tables.journal):
@@ -133,7 +141,7 @@ def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
 @pytest.mark.parametrize("name", SWAPPED)
 def test_swapped(frozen: Campaign, name: str) -> None:
     moodle, _, definition, _ = state(frozen, name)
-    going = keyed(frozen, name)
+    going, before = keyed(frozen, name), indexes(frozen, name, frozen.moodle.schema)
     assert move.move_rule(frozen, SWAPPED[name]) >= len(going) > 0
     after = state(frozen, name)
     assert after[0] == {id_: row for id_, row in moodle.items() if id_ not in going}
@@ -142,6 +150,10 @@ def test_swapped(frozen: Campaign, name: str) -> None:
     assert re.search(r"AUTO_INCREMENT=\d+", definition)
     assert sum(entry[3] for entry in after[3]) == len(going)
     assert keyed(frozen, name) == going, "the keys tell what moved"
+    assert indexes(frozen, name, frozen.moodle.schema) == before
+    by_space = {index: columns for index, columns in before.items() if columns == ["courseid"]}
+    assert (len(by_space), len(before)) == {LOG: (1, 8), RECENT: (1, 4), POSTS: (0, 6)}[name]
+    assert indexes(frozen, name, frozen.archive_schema) == (before if name == POSTS else by_space)
     assert move.move_rule(frozen, SWAPPED[name]) >= len(going)
     assert state(frozen, name) == after
     undo(frozen, name)

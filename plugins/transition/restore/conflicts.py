@@ -83,8 +83,10 @@ class _Search:
     def _same_id(self, name: str) -> None:
         table, joined, here = self._rows(name)
         moodle = self.campaign.moodle[name]
-        query = sa.select(table.c.id).select_from(joined.join(moodle, moodle.c.id == table.c.id)).where(here)
-        if self.connection.execute(query.limit(1)).first() is not None:
+        # Without the held table: its rows lie far apart, and most often none of their ids is in Moodle.
+        probe = sa.select(moodle.c.id).select_from(restore_row.join(moodle, moodle.c.id == restore_row.c.id))
+        if self.connection.execute(probe.where(here).limit(1)).first() is not None:
+            query = sa.select(table.c.id).select_from(joined.join(moodle, moodle.c.id == table.c.id)).where(here)
             same = sa.and_(*(_identical(moodle.c[column.name], column) for column in table.c))
             self._mark(name, "there", query.where(same))
             self._mark(name, "taken", query)
@@ -107,8 +109,9 @@ class _Search:
 
     def _orphans(self, name: str, rule: str) -> int:
         paths = self.branches.get((rule, name), [])
-        # A text that names a row would be compared with every row of the table above.
-        if not paths or any(isinstance(path.by, TextPattern) for path in paths):
+        # A text that names a row would be compared with every row of the table above. Rows whose keys are a view hang
+        # from the space itself, which is there.
+        if not paths or any(isinstance(path.by, TextPattern) for path in paths) or self.held.keys_follow(name):
             return 0
         table, joined, here = self._rows(name)
         hangs = sa.or_(*(self._hangs(path, table) for path in paths))
