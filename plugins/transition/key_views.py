@@ -78,6 +78,18 @@ def spaces_column(connection: sa.Connection, campaign: Campaign, name: str) -> s
     return str(connection.execute(query).scalar_one())
 
 
+def at_spaces(
+    connection: sa.Connection, campaign: Campaign, name: str, rows: sa.FromClause
+) -> tuple[sa.Table, sa.ColumnElement[bool]]:
+    """The spaces whose rows of a table go, and when a row (of Moodle's table, or of the archive's) is the run's in one.
+
+    For statements to which the view itself would dictate an order: it goes from the spaces to their rows.
+    """
+    spaces, column = spaces_table(campaign), spaces_column(connection, campaign, name)
+    mine = sa.and_(spaces.c.run == campaign.run, spaces.c.table_name == name)
+    return spaces, sa.and_(mine, rows.c[column] == spaces.c.courseid, rows.c.id <= spaces.c.max_id)
+
+
 def point(connection: sa.Connection, campaign: Campaign, name: str, schema: str) -> None:
     """Make the key view of a table over the rows where they are: in Moodle's schema, or in the archive's."""
     column = spaces_column(connection, campaign, name)
