@@ -6,7 +6,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks.platform import PREFIX, SITE, Size
-from transition import maintenance
+from transition import maintenance, snapshot
+from transition.backup.coverage import stale_spaces
 from transition.campaign import Campaign, now
 from transition.frozen import freeze_keys
 from transition.move import move_rule
@@ -45,7 +46,7 @@ def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> C
 
 
 def freeze(campaign: Campaign) -> None:
-    """Write the keys down, and open the progress: what the stage ``freeze`` does besides its checks and its backup."""
+    """Write the keys down, and open the progress: what the stage ``freeze`` does besides :func:`check`."""
     maintenance.close(campaign)
     lines: Lines = {}
     with campaign.engine.connect() as connection:
@@ -62,6 +63,13 @@ def freeze(campaign: Campaign) -> None:
     with campaign.engine.begin() as connection:
         connection.execute(sa.insert(tables.progress), rows)
         connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
+
+
+def check(campaign: Campaign) -> None:
+    """Compare every space with its backup, and take the checksums of what stays: what the stage ``freeze`` checks."""
+    if stale := stale_spaces(campaign):
+        raise RuntimeError(f"{len(stale)} spaces differ from their backup, of which {min(stale)}: {stale[min(stale)]}")
+    snapshot.take(campaign)
 
 
 def purge(campaign: Campaign, *rules: str) -> int:

@@ -3,6 +3,9 @@
 Rows of all spaces are interleaved, as they are on a site where everybody works at the same time. All data is invented.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -67,7 +70,7 @@ def settings(size: Size) -> list[tuple[str, int, dict[str, str]]]:
         ("config", 1, {"name": "'mnet_localhost_id'", "value": "'1'"}),
         ("mnet_host", 1, {"id": "1", "wwwroot": f"'{SITE}'"}),
         ("modules", 2, {"id": "n", "name": "ELT(n, 'forum', 'quiz')"}),
-        ("course", size.spaces, {"id": c, "category": "1", "fullname": f"CONCAT('Espace ', {c})",
+        ("course", size.spaces, {"id": c, "category": "1", "sortorder": c, "fullname": f"CONCAT('Espace ', {c})",
                                  "shortname": f"CONCAT('S', {c})", "idnumber": f"CONCAT('CODE', {c})"}),
         ("forum", size.spaces, {"id": c, "course": c, "name": "'Forum'"}),
         ("quiz", size.spaces, {"id": c, "course": c, "name": "'Test'"}),
@@ -129,5 +132,18 @@ def fill(connection: sa.Connection, name: str, rows: int, values: dict[str, str]
         f"INSERT INTO {PREFIX}{name} ({', '.join(columns)})"  # noqa: S608 (nothing comes from outside)
         f" SELECT {', '.join(expressions)} FROM (SELECT seq AS n FROM seq_1_to_{rows}) numbers"
     )
-    connection.exec_driver_sql(statement.replace("%", "%%"))
-    connection.commit()
+    with without_indexes(connection, f"{PREFIX}{name}"):
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+        connection.commit()
+
+
+@contextmanager
+def without_indexes(connection: sa.Connection, table: str) -> Iterator[None]:
+    """Make a table's indexes once its rows are there: a fraction of the time, and pages as full as OPTIMIZE leaves."""
+    definition = connection.exec_driver_sql(f"SHOW CREATE TABLE {table}").one()[1]
+    indexes = re.findall(r"^  ((?:UNIQUE |FULLTEXT )?KEY (`[^`]+`) .+?),?$", definition, re.MULTILINE)
+    if indexes:
+        connection.exec_driver_sql(f"ALTER TABLE {table} {', '.join(f'DROP INDEX {name}' for _, name in indexes)}")
+    yield
+    if indexes:
+        connection.exec_driver_sql(f"ALTER TABLE {table} {', '.join(f'ADD {index}' for index, _ in indexes)}")

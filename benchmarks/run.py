@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from benchmarks import campaign as ours
 from benchmarks import enrolment
 from benchmarks import references as plain
-from benchmarks.platform import PREFIX, Size, build
+from benchmarks.platform import Size, build, without_indexes
 from benchmarks.tell import curve_markdown, markdown
 from demo.server import PrivateMariaDB
 from transition.backup.stage import july_backup
@@ -27,6 +27,7 @@ from transition.campaign import Campaign
 from transition.moodle.database import quoted
 from transition.plan import count_lines
 from transition.state import tables
+from transition.verify import verify
 
 SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(200, 190, 4_000), "large": Size(2_000, 1_900, 4_000)}
 # The campaign alone, at growing sizes; Moodle's own is last, and only foretold.
@@ -72,14 +73,20 @@ def alone(engine: sa.Engine, work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - begun, usage.ru_maxrss / 1024
 
 
-def swap_back(campaign: Campaign) -> None:
-    """Give Moodle its log back, as it was before the swap."""
+def double_the_log(campaign: Campaign, size: Size) -> None:
+    """Give Moodle its log back as it was before the swap, with twice the rows that go."""
     table = campaign.moodle[LOG]
-    with campaign.engine.connect() as connection:
-        connection.execute(sa.text(f"DROP TABLE {quoted(table)}"))
-        archived = quoted(table.name, campaign.archive_schema)
-        connection.execute(sa.text(f"RENAME TABLE {archived} TO {quoted(table)}"))
-        connection.execute(sa.text(f"DROP VIEW {quoted(f'key_{LOG}', campaign.archive_schema)}"))
+    archived = quoted(table.name, campaign.archive_schema)
+    names = ", ".join(column.name for column in table.c if column.name != "id")
+    with campaign.engine.connect() as connection, without_indexes(connection, quoted(table)):
+        going = f"courseid <= {size.last_going}"
+        connection.exec_driver_sql(f"INSERT INTO {quoted(table)} SELECT * FROM {archived} WHERE {going}")  # noqa: S608
+        connection.exec_driver_sql(
+            f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM {archived} WHERE {going}"  # noqa: S608
+        )
+        connection.commit()
+        connection.exec_driver_sql(f"DROP TABLE {archived}")
+        connection.exec_driver_sql(f"DROP VIEW {quoted(f'key_{LOG}', campaign.archive_schema)}")
 
 
 def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
@@ -88,8 +95,7 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     moodle, results = _built(server, size, scale)
     helpers = ["grade_items", "course_modules"]
     plain.copy_tables(moodle, MOODLE, COPY, helpers)
-    seconds = plain.copy_tables(moodle, MOODLE, COPY, list(size.per_space))
-    results.add("INSERT ... SELECT of every trace", size.rows, seconds)
+    results.add("INSERT ... SELECT of every trace", size.rows, plain.insert_select(moodle, MOODLE, COPY, size))
     results.add(
         "mariadb-dump of every trace", size.rows, plain.dump(server.url(), COPY, plain.ORDER, folder / "dump.sql")
     )
@@ -107,8 +113,9 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
 
     campaign = _campaign(moodle, folder, size, results)
     _check(campaign, total)
+    _restore_archived(moodle, campaign, results)
     _twice(moodle, folder, size, campaign, results)
-    _restore(moodle, campaign, results)
+    _restore_backed_up(moodle, campaign, results)
     _registrations(server, folder, results)
     return results
 
@@ -120,9 +127,11 @@ def _campaign(moodle: sa.Engine, folder: Path, size: Size, results: Results) -> 
     for name, work, rows in (
         ("campaign: backup of every trace, read back", lambda: july_backup(campaign), size.rows),
         ("campaign: plan", lambda: count_lines(campaign), total),
-        ("campaign: freeze", lambda: ours.freeze(campaign), total),
+        ("campaign: freeze, the keys", lambda: ours.freeze(campaign), total),
+        ("campaign: freeze, its checks", lambda: ours.check(campaign), size.rows),
         ("campaign: log, by swap", lambda: ours.purge(campaign, "logs"), log),
         ("campaign: the other tables", lambda: ours.purge(campaign), total - log),
+        ("campaign: verify", lambda: verify(campaign), size.rows),
     ):
         seconds, memory = alone(moodle, work)
         results.add(name, rows, seconds)
@@ -137,7 +146,9 @@ def curve(folder: Path) -> list[Results]:
         place = folder / str(size.spaces)
         with PrivateMariaDB(place / "mariadb") as server:
             moodle, results = _built(server, size, "curve")
-            _restore(moodle, _campaign(moodle, place, size, results), results)
+            campaign = _campaign(moodle, place, size, results)
+            _restore_archived(moodle, campaign, results)
+            _restore_backed_up(moodle, campaign, results)
         shutil.rmtree(place / "mariadb")
         found.append(results)
     return found
@@ -165,31 +176,28 @@ def _built(server: PrivateMariaDB, size: Size, scale: str) -> tuple[sa.Engine, R
 
 
 def _twice(moodle: sa.Engine, folder: Path, size: Size, campaign: Campaign, results: Results) -> None:
-    """The log again, with twice the rows that go and the same that stay."""
-    swap_back(campaign)
-    columns = [column.name for column in campaign.moodle[LOG].c if column.name != "id"]
-    names = ", ".join(columns)
-    with moodle.begin() as connection:
-        connection.exec_driver_sql(
-            f"INSERT INTO {PREFIX}{LOG} ({names}) SELECT {names} FROM {PREFIX}{LOG}"  # noqa: S608
-            f" WHERE courseid <= {size.last_going}"
-        )
+    """The log again, with twice the rows that go (but for the space that was restored) and the same that stay."""
+    double_the_log(campaign, size)
     again = ours.open_campaign(moodle, folder, size, "twice")
     alone(moodle, lambda: ours.freeze(again))
     seconds, _ = alone(moodle, lambda: ours.purge(again, "logs"))
-    results.add("campaign: log, by swap, twice the rows that go", 2 * size.log * size.going, seconds)
+    results.add("campaign: log, by swap, twice the rows that go", size.log * (2 * size.going - 1), seconds)
     with again.engine.begin() as connection:  # what follows restores what the first run did
         connection.execute(sa.delete(tables.decision).where(tables.decision.c.run == again.run))
 
 
-def _restore(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
-    """One space from the archive schema, another from the backup once that schema is gone; imports aside."""
-    for source, code in (("the archive schema", "CODE2"), ("the backup", "CODE3")):
-        if source == "the backup":
-            with moodle.connect() as connection:
-                connection.exec_driver_sql(f"DROP SCHEMA {campaign.archive_schema}")
-        seconds, rows = timed(moodle, partial(ours.restore, campaign, code))
-        results.add(f"campaign: restore of one space from {source}", rows, seconds)
+def _restore_archived(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
+    """One space from the archive schema; imports aside."""
+    seconds, rows = timed(moodle, partial(ours.restore, campaign, "CODE2"))
+    results.add("campaign: restore of one space from the archive schema", rows, seconds)
+
+
+def _restore_backed_up(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
+    """Another one from the backup, the archive schema being gone."""
+    with moodle.connect() as connection:
+        connection.exec_driver_sql(f"DROP SCHEMA {campaign.archive_schema}")
+    seconds, rows = timed(moodle, partial(ours.restore, campaign, "CODE3"))
+    results.add("campaign: restore of one space from the backup", rows, seconds)
 
 
 def _registrations(server: PrivateMariaDB, folder: Path, results: Results) -> None:

@@ -6,18 +6,20 @@ from typing import Any
 RATIOS = (
     ("log table, by swap, against a chunked DELETE", "log: chunked DELETE", "campaign: log, by swap", 20),
     ("purge tasks against one plain DELETE a table", "whole purge: one plain DELETE ... JOIN a table", "purge", 5),
-    ("the same, with the freeze", "whole purge: one plain DELETE ... JOIN a table", "with the freeze", 5),
+    ("the same, with the keys of the freeze", "whole purge: one plain DELETE ... JOIN a table", "with its keys", 5),
     ("purge tasks against the row-by-row reset", "row by row, one space, without its log", "purge", 50),
-    ("the same, with the freeze", "row by row, one space, without its log", "with the freeze", 50),
+    ("the same, with the keys of the freeze", "row by row, one space, without its log", "with its keys", 50),
     ("backup against mariadb-dump", "mariadb-dump of every trace", "campaign: backup of every trace, read back", 1),
 )
 _PURGE = ("campaign: log, by swap", "campaign: the other tables")
 # Of the curve: measure, the task that does it, what it grows with.
 _STAGES = (
     ("campaign: backup of every trace, read back", "july_backup", "log rows"),
-    ("campaign: freeze", "approval.freeze", "spaces"),
+    ("campaign: freeze, the keys", "approval.freeze, the keys", "spaces"),
+    ("campaign: freeze, its checks", "approval.freeze, its checks", "log rows"),
     ("campaign: log, by swap", "purge.logs", "log rows"),
     ("campaign: the other tables", "the other purge tasks", "spaces"),
+    ("campaign: verify", "verify", "log rows"),
     ("campaign: restore of one space from the archive schema", "restore_course, archive schema", ""),
     ("campaign: restore of one space from the backup", "restore_course, backup", ""),
 )
@@ -45,8 +47,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines += ["", "| ratio of rows/s | aim | measured |", "|---|---:|---:|"]
     purge = {key: sum(measures[name][key] for name in _PURGE) for key in ("rows", "seconds")}
     # The freeze writes down the keys of the very rows that the purge moves.
-    frozen = {"rows": purge["rows"], "seconds": purge["seconds"] + measures["campaign: freeze"]["seconds"]}
-    fast_ones = {**measures, "purge": purge, "with the freeze": frozen}
+    keyed = {"rows": purge["rows"], "seconds": purge["seconds"] + measures["campaign: freeze, the keys"]["seconds"]}
+    fast_ones = {**measures, "purge": purge, "with its keys": keyed}
     for what, slow, fast, aim in RATIOS:
         ratio = _rate(fast_ones[fast]) / _rate(measures[slow])
         lines.append(f"| {what} | ≥ {aim} | {ratio:.1f} |")
@@ -89,9 +91,10 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         if grows:
             lines.append(f"| {task} | {grows} | {last['measures'][name]['seconds'] * ratio[grows] / 60:,.0f} min |")
     lines += [
-        "", "A restore is not extrapolated. From the backup it depends on the space's rows; from the archive schema it"
-        " also grew with the tables that hold them, as measured above: each row leaves an archive table of the same"
-        " indexes as Moodle's.",
+        "", "From `approval.freeze` to `verify`, Moodle is in maintenance mode. Where the other tables grow with the"
+        " spaces only, what is said to grow with the log is foretold too long.", "",
+        "A restore is not extrapolated: it depends on the space's rows, and on the size of the tables that hold them"
+        " no more than measured above.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
