@@ -16,7 +16,7 @@ from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
-from transition import maintenance, move, swap, ways
+from transition import maintenance, move, swap, verify, ways
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, write_down
@@ -349,6 +349,30 @@ def test_the_whole_chain_by_swaps(frozen: Campaign) -> None:
     after = dump(frozen.server, frozen.moodle.schema)
     for name in names:
         assert after[name] == {id_: row for id_, row in before[name].items() if id_ not in going[name]}, name
+
+
+def test_verify_sees_a_row_left_and_a_row_of_another_space(frozen: Campaign) -> None:
+    """After the chain: the log's keys are a view over the archive."""
+    log, archived = frozen.moodle[LOG], move.archive_table(frozen, LOG)
+    verify.verify(frozen)
+    one, courseid, contextid = (min(keyed(frozen, LOG)), archived.c.courseid, archived.c.contextid)
+    with frozen.engine.begin() as connection:
+        place = sa.select(courseid, contextid).where(archived.c.id == one)
+        course, context = connection.execute(place).one()
+        connection.execute(sa.insert(log).from_select(log.c.keys(), sa.select(archived).where(archived.c.id == one)))
+    with pytest.raises(TransitionError, match=rf"{LOG} : (\d+) lignes à déplacer, \1 en archive, 1 encore dans Moodle"):
+        verify.verify(frozen)
+    with frozen.engine.begin() as connection:
+        connection.execute(sa.delete(log).where(log.c.id == one))
+        of_a_course = tables.space_context.c
+        other = sa.select(of_a_course.contextid).where(of_a_course.courseid != course, of_a_course.contextlevel == 50)
+        elsewhere = sa.update(archived).where(archived.c.id == one)
+        connection.execute(elsewhere.values(contextid=other.limit(1).scalar_subquery()))
+    with pytest.raises(TransitionError, match=f"{LOG} : 1 lignes déplacées sont d'un autre espace"):
+        verify.verify(frozen)
+    with frozen.engine.begin() as connection:
+        connection.execute(elsewhere.values(contextid=context))
+    verify.verify(frozen)
 
 
 def test_the_choice() -> None:
