@@ -130,11 +130,27 @@ def row_by_row(engine: sa.Engine, schema: str, courseid: int) -> tuple[int, floa
 
 def dump(url: sa.URL, schema: str, names: Sequence[str], target: Path) -> float:
     """``mariadb-dump`` of tables into a file; returns seconds."""
-    command = [
-        "mariadb-dump", "--no-defaults", f"--host={url.host}", f"--port={url.port}", f"--user={url.username}",
-        f"--password={url.password}", "--single-transaction", "--quick", schema, *(PREFIX + name for name in names),
-    ]  # fmt: skip
+    options = ["--single-transaction", "--quick", schema, *(PREFIX + name for name in names)]
     begun = time.perf_counter()
     with target.open("wb") as out:
-        subprocess.run(command, stdout=out, check=True)
+        subprocess.run(["mariadb-dump", *_login(url), *options], stdout=out, check=True)
     return time.perf_counter() - begun
+
+
+def load(url: sa.URL, schema: str, source: Path) -> float:
+    """Load a dump into an empty schema, which is dropped afterwards; returns the seconds of the loading."""
+    client = ["mariadb", *_login(url)]
+    subprocess.run([*client, "--execute", f"CREATE DATABASE {schema} CHARACTER SET utf8mb4"], check=True)
+    begun = time.perf_counter()
+    with source.open("rb") as dumped:
+        subprocess.run([*client, schema], stdin=dumped, check=True)
+    seconds = time.perf_counter() - begun
+    subprocess.run([*client, "--execute", f"DROP DATABASE {schema}"], check=True)
+    return seconds
+
+
+def _login(url: sa.URL) -> list[str]:
+    return [
+        "--no-defaults", f"--host={url.host}", f"--port={url.port}", f"--user={url.username}",
+        f"--password={url.password}",
+    ]  # fmt: skip

@@ -29,11 +29,13 @@ from transition.plan import count_lines
 from transition.state import tables
 from transition.verify import verify
 
+# The server's memory, in MiB, grows with the tables: the larger of them do not fit into it, as on a real server.
+POOLS = {"large": 2_048}
 SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(200, 190, 4_000), "large": Size(2_000, 1_900, 4_000)}
 # The campaign alone, at growing sizes; Moodle's own is last, and only foretold.
 CURVE = tuple(Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 400))
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-MOODLE, COPY = "bench_moodle", "bench_copy"
+MOODLE, COPY, LOADED = "bench_moodle", "bench_copy", "bench_loaded"
 LOG = "logstore_standard_log"
 
 
@@ -96,9 +98,11 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     helpers = ["grade_items", "course_modules"]
     plain.copy_tables(moodle, MOODLE, COPY, helpers)
     results.add("INSERT ... SELECT of every trace", size.rows, plain.insert_select(moodle, MOODLE, COPY, size))
-    results.add(
-        "mariadb-dump of every trace", size.rows, plain.dump(server.url(), COPY, plain.ORDER, folder / "dump.sql")
-    )
+    dumped = folder / "dump.sql"
+    results.add("mariadb-dump of every trace", size.rows, plain.dump(server.url(), COPY, plain.ORDER, dumped))
+    seconds = plain.load(server.url(), LOADED, dumped)
+    results.add("mariadb-dump of every trace, loaded into an empty schema", size.rows, seconds)
+    dumped.unlink()
     results.add("row by row, one space, without its log", *plain.row_by_row(moodle, COPY, size.last_going))
     plain.copy_tables(moodle, MOODLE, COPY, [name for name in plain.ORDER if name != LOG])
     total, spent = 0, 0.0
@@ -168,8 +172,8 @@ def _built(server: PrivateMariaDB, size: Size, scale: str) -> tuple[sa.Engine, R
     moodle = _new_database(server)
     begun = time.perf_counter()
     with moodle.connect() as connection:
-        version = connection.exec_driver_sql("SELECT VERSION()").scalar_one()
-        results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version))
+        version, pool = connection.exec_driver_sql("SELECT VERSION(), @@innodb_buffer_pool_size DIV 1048576").one()
+        results = Results(scale, {**asdict(size), "rows": size.rows}, _machine(version, pool))
         build(connection, size)
     results.add("building the platform", size.rows, time.perf_counter() - begun)
     return moodle, results
@@ -223,11 +227,12 @@ def _check(campaign: Campaign, total: int) -> None:
         raise RuntimeError(f"the campaign moved {moved} rows, the plain DELETEs {total}")
 
 
-def _machine(server: str) -> dict[str, Any]:
+def _machine(server: str, buffer_pool_mib: int) -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "at": datetime.now(UTC).isoformat(timespec="minutes"), "cores": os.cpu_count(), "memory_gib": round(memory),
-        "load": round(os.getloadavg()[0], 1), "server": server, "python": machine.python_version(),
+        "load": round(os.getloadavg()[0], 1), "server": server,
+        "buffer_pool_mib": buffer_pool_mib, "python": machine.python_version(),
         "system": machine.platform(),
     }  # fmt: skip
 
@@ -243,7 +248,7 @@ def main() -> None:
             facts = [asdict(results) for results in curve(Path(name))]
             page = curve_markdown(facts)
         else:
-            with PrivateMariaDB(Path(name) / "mariadb") as server:
+            with PrivateMariaDB(Path(name) / "mariadb", buffer_pool_mib=POOLS.get(scale, 192)) as server:
                 facts = asdict(measure(server, Path(name), scale))
             page = markdown(facts)
     if scale != "tiny":  # a trial of the benchmark itself

@@ -77,11 +77,12 @@ class PrivateMariaDB:
     free port is taken when it is in use, so read `port` after the start. The account may do everything.
     """
 
-    def __init__(self, folder: Path | str, port: int | None = None) -> None:
+    def __init__(self, folder: Path | str, port: int | None = None, buffer_pool_mib: int = 192) -> None:
         self.folder = Path(folder).resolve()
         self.host = HOST
         self.user = USER
         self.port = port or 0
+        self.buffer_pool_mib = buffer_pool_mib
         self.password = ""
         self._facts = self.folder / "server.json"
         self._log = self.folder / "error.log"
@@ -206,7 +207,7 @@ class PrivateMariaDB:
             f"--init-file={first_words}",
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_unicode_ci",
-            "--innodb-buffer-pool-size=192M",
+            f"--innodb-buffer-pool-size={self.buffer_pool_mib}M",
             "--innodb-log-file-size=96M",
             "--innodb-flush-log-at-trx-commit=2",
             "--performance-schema=OFF",
