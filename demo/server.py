@@ -74,16 +74,17 @@ class PrivateMariaDB:
 
     `folder` is created when absent and belongs to the server: data, log, pid file, and `server.json` (port, password;
     readable by the owner only). A server of this folder that already runs is used as it is. `port` is a wish: another
-    free port is taken when it is in use, so read `port` after the start. The account may do everything.
+    free port is taken when it is in use, so read `port` after the start. The account may do everything. `options` are
+    the server's own (``--name=value``), after those that it always gets.
     """
 
-    def __init__(self, folder: Path | str, port: int | None = None, buffer_pool_mib: int = 192) -> None:
+    def __init__(self, folder: Path | str, port: int | None = None, options: tuple[str, ...] = ()) -> None:
         self.folder = Path(folder).resolve()
         self.host = HOST
         self.user = USER
         self.port = port or 0
-        self.buffer_pool_mib = buffer_pool_mib
         self.password = ""
+        self.options = options
         self._facts = self.folder / "server.json"
         self._log = self.folder / "error.log"
         self._temporary = self.folder / "tmp"
@@ -207,11 +208,12 @@ class PrivateMariaDB:
             f"--init-file={first_words}",
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_unicode_ci",
-            f"--innodb-buffer-pool-size={self.buffer_pool_mib}M",
+            "--innodb-buffer-pool-size=192M",
             "--innodb-log-file-size=96M",
             "--innodb-flush-log-at-trx-commit=2",
             "--performance-schema=OFF",
             "--max-connections=80",
+            *self.options,
             *_as_root(),
         ]
 

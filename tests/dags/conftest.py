@@ -1,7 +1,7 @@
 """The DAGs as Airflow reads them, and a way to run one with stages of the test's own."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,18 +10,20 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from transition.caps import Crossing
 from transition_airflow import approval, tasks
+from transition_airflow.one_process import without_pauses
 
 Run = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="session")
-def dags(airflow: None) -> dict[str, Any]:
-    """Every DAG of the project, by id."""
+def dags(airflow: None) -> Iterator[dict[str, Any]]:
+    """Every DAG of the project, by id; runs of theirs do not sleep, as those of the operator's command."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag()
     assert bag.import_errors == {}
-    return dict(bag.dags)
+    with without_pauses():
+        yield dict(bag.dags)
 
 
 @pytest.fixture

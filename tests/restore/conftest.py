@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, load_dump, server_folder
+from tests.conftest import DUMP, QUICK, load_dump, server_folder
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
 from transition.campaign import Campaign
@@ -76,7 +76,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(reference: Path) -> Iterator[Site]:
-    with server_folder() as folder, PrivateMariaDB(folder / "server") as server:
+    with server_folder() as folder, PrivateMariaDB(folder / "server", options=QUICK) as server:
         load_dump(server, reference / DUMP, MOODLE)
         site = Site(server, folder, {}, {})
         campaign = site.campaign()

@@ -13,8 +13,6 @@ from tests.restore.conftest import MOODLE, NAME, World
 from transition.campaign import Campaign
 from transition.restore import put_back
 from transition.restore.stage import Request, restore
-from transition.rules import branches
-from transition.rules.model import load_rules
 from transition.state import schema
 
 ARCHIVE, STATE, SAVED = f"{NAME}_2026", f"{NAME}_transition", "saved_tables"
@@ -75,8 +73,6 @@ def ground(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
         "SELECT table_name FROM information_schema.views WHERE table_schema = :schema", schema=ARCHIVE
     ):
         world.execute(f"DROP VIEW {ARCHIVE}.{name}")
-    rules = load_rules()
-    monkeypatch.setattr(branches, "load_rules", lambda: rules)
     monkeypatch.setattr(put_back, "CHUNK", 150)
     monkeypatch.setattr(schema, "upgrade", lambda _: None)  # nothing but DDL that is there already
     yield Ground(world)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -223,6 +225,11 @@ def rule_names() -> list[str]:
 def _read(name: str) -> Rule | list[str]:
     """The rule, or what is wrong with its file."""
     path = rules_folder() / f"{name}.yaml"
+    return _read_once(path, path.read_bytes() if path.exists() else None)
+
+
+@lru_cache(maxsize=500)  # a task reads the rules a dozen times; by their content: an edited file is another one
+def _read_once(path: Path, _: bytes | None) -> Rule | list[str]:
     try:
         data = read_yaml(path)
         rule = Rule.model_validate(data)
@@ -230,7 +237,7 @@ def _read(name: str) -> Rule | list[str]:
         return explain(path, error, Rule).splitlines()
     except TransitionError as error:
         return [str(error)]
-    faults = list(_faults(rule, name))
+    faults = list(_faults(rule, path.stem))
     lines = lines_of(path, [where for where, _ in faults])
     return [f"{path.name}, ligne {line} : {what}" for line, (_, what) in zip(lines, faults, strict=True)] or rule
 
