@@ -86,7 +86,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Remove Airflow's home."""
+    """Remove Airflow's home; end without one more look for garbage, which takes seconds."""
+    gc.freeze()
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
 
 

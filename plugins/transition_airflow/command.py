@@ -244,4 +244,6 @@ def listen(terminal: "Terminal") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    gc.freeze()  # else Python looks all of Airflow through for garbage before it ends, for six seconds
+    sys.exit(status)

@@ -3,6 +3,7 @@
 The terminal gets French sentences only; all that Airflow says goes to a file under ``.runs/`` (or ``TRANSITION_RUNS``).
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -100,4 +101,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    gc.freeze()  # as the other command does
+    sys.exit(status)
