@@ -41,6 +41,7 @@ def transition_chain(platform: str, *, subject: str = "la transition annuelle", 
             stage(rule, "transition.purge:purge", 12, arguments=(rule,)) >> contents
     reopen = stage("maintenance_off", "transition.maintenance:reopen", 1).as_teardown(setups=close)
     verify = stage("verify", "transition.verify:verify", 6)
+    report = stage("report", "transition.report.stage:report", 1, trigger_rule="all_done", only_executing=True)
     first = stage("preflight", "transition.preflight:preflight", 0.5)
     chain(
         first,
@@ -54,12 +55,13 @@ def transition_chain(platform: str, *, subject: str = "la transition annuelle", 
         purge,
         stage("enrolment", "transition.enrolment.stage:enrolment", 6),
         verify,
-        stage("report", "transition.report.stage:report", 1, trigger_rule="all_done", only_executing=True),
+        report,
     )
     # Every failure before it reaches `verify` as « upstream failed »: one edge watches the whole chain.
     watcher = WatcherOperator(task_id="watcher")
     verify >> watcher
-    verify >> reopen >> watcher
+    # The report says how the maintenance ended: while that runs, it would call the run unfinished.
+    verify >> reopen >> [watcher, report]
     return first
 
 

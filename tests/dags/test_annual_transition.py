@@ -55,6 +55,8 @@ def test_moodle_is_closed_around_every_writing_stage(dags: dict[str, Any], platf
     for task in writing:
         assert "approval.maintenance_on" in dag.get_task(task).get_flat_relative_ids(upstream=True)
         assert "maintenance_off" in dag.get_task(task).get_flat_relative_ids(upstream=False)
+    # A report written while it runs would call the run unfinished.
+    assert dag.get_task("maintenance_off").downstream_task_ids == {"watcher", "report"}
 
 
 def test_every_stage_has_retries_and_a_timeout(dags: dict[str, Any]) -> None:
