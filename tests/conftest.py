@@ -27,10 +27,13 @@ QUICK = ("--innodb-compression-level=1", "--innodb-stats-persistent=OFF")
 
 # Folders whose files share a fixture that takes long to make.
 SHARING = ("backup", "dags", "enrolment", "restore", "rules")
-# The files that take longest, first: two workers then end at about the same time.
+# The files that take longest, first: the workers then end at about the same time.
 LONGEST = (
-    "tests/test_transition.py", "tests/browser/", "tests/restore/test_stage.py", "tests/restore/test_kill.py",
-    "tests/restore/", "tests/test_stranded.py", "tests/test_swap.py", "tests/test_whole_policy.py",
+    "tests/test_transition.py", "tests/restore/test_stage.py", "tests/restore/test_kill.py", "tests/restore/",
+    "tests/browser/", "tests/backup/", "tests/dags/", "tests/expiry/", "tests/test_two_years.py", "tests/test_swap.py",
+    "tests/test_refusals.py", "tests/calendars/", "tests/test_explain.py", "tests/transition_airflow/",
+    "tests/test_leftovers.py", "tests/course_copy/", "tests/rules/", "tests/test_every_decision.py",
+    "tests/test_whole_policy.py", "tests/test_stranded.py", "tests/test_move.py",
 )  # fmt: skip
 
 
