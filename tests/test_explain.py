@@ -153,6 +153,11 @@ def test_the_statements_of_plan_backup_and_purge(campaign: Campaign) -> None:
     assert len(moving) > 50
     found = list(wrong({**plans, **moving}))
     assert not found, "\n\n".join(found)
+    orders = [[step["table"] for step in plan] for statement, plan in plans.items() if "AS node_files" in statement]
+    posts = [order for order in orders if "forum_posts" in order]
+    assert posts, "no statement reads the files of posts"
+    # Few posts have a file: to look for one from each of them would take the longer the more posts there are.
+    assert all(order.index("node_files") < order.index("forum_posts") for order in posts)
     with explained(campaign.server) as backwards, campaign.server.connect() as connection:
         join = "mdl_question_attempt_steps s STRAIGHT_JOIN mdl_question_attempts a ON a.id = s.questionattemptid + 0"
         connection.execute(sa.text(f"SELECT COUNT(*) FROM {join}"))

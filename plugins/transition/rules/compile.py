@@ -53,14 +53,26 @@ class Trace:
 
 @dataclass(frozen=True)
 class _Path:
-    """The joins from the scope down to a table, in the order in which the server must make them."""
+    """The joins from the scope down to a table, in the order in which the server must make them.
 
-    joins: sa.FromClause
+    :param base: the spaces. :param steps: the tables below, each with what joins it to those before it.
+    """
+
+    base: sa.FromClause
+    steps: tuple[tuple[Alias, sa.ColumnElement[bool]], ...]
     conditions: tuple[sa.ColumnElement[bool], ...]
     courseid: sa.ColumnElement[int]
     last: Alias
     named: dict[str, Alias]
     straight: bool = True  # the order of the joins is the best; else the server may choose it
+
+    @property
+    def joins(self) -> sa.FromClause:
+        """The FROM clause."""
+        joined = self.base
+        for table, on in self.steps:
+            joined = joined.join(table, on)
+        return joined
 
 
 @dataclass(frozen=True)
@@ -168,10 +180,10 @@ class _Compiler:
             path = self._in_context(table, str(node.context), [])
         else:
             above = above or self._root()
-            joins = above.joins.join(table, link(node.by, table, above.last.c[node.to]))
+            steps = (*above.steps, (table, link(node.by, table, above.last.c[node.to])))
             # A number inside JSON has no index: it leads from the few rows that hold one to the row above, by its id.
             straight = above.straight and not isinstance(node.by, JsonKey)
-            path = replace(above, joins=joins, last=table, straight=straight)
+            path = replace(above, steps=steps, last=table, straight=straight)
         path = replace(path, named={**(above.named if above else {}), node.table: table})
         conditions = [_condition(path.named, table, node.where)] if node.where else []
         if node.unless:
@@ -183,20 +195,16 @@ class _Compiler:
 
     def _root(self) -> _Path:
         """The rule's own activities in the spaces of the scope; of a course-wide rule, the courses."""
-        joins, space, conditions = self._spaces(COURSE)
-        if self.rule.activity:
-            root = self.moodle[self.rule.activity].alias(self.rule.activity)
-            joins = joins.join(root, root.c.course == space.c.courseid)
-        else:
-            root = self.moodle["course"].alias("course")
-            joins = joins.join(root, root.c.id == space.c.courseid)
-        return _Path(joins, conditions, space.c.courseid, root, {root.name: root})
+        base, space, conditions = self._spaces(COURSE)
+        root = self.moodle[self.rule.activity or "course"].alias(self.rule.activity or "course")
+        of_space = (root.c.course if self.rule.activity else root.c.id) == space.c.courseid
+        return _Path(base, ((root, of_space),), conditions, space.c.courseid, root, {root.name: root})
 
     def _in_context(self, table: Alias, column: str, extra: list[sa.ColumnElement[bool]]) -> _Path:
         """Rows of a table whose context is one of the rule's activities, or, course-wide, any of the space."""
-        joins, space, conditions = self._spaces(MODULE if self.rule.activity else None)
-        joins = joins.join(table, table.c[column] == space.c.contextid)
-        return _Path(joins, (*conditions, *extra), space.c.courseid, table, {})
+        base, space, conditions = self._spaces(MODULE if self.rule.activity else None)
+        in_context = table.c[column] == space.c.contextid
+        return _Path(base, ((table, in_context),), (*conditions, *extra), space.c.courseid, table, {})
 
     def _spaces(self, level: int | None) -> tuple[sa.FromClause, Alias, tuple[sa.ColumnElement[bool], ...]]:
         """The contexts to start from: FROM clause, the contexts' table in it, conditions."""
@@ -217,15 +225,17 @@ class _Compiler:
         of_module = (
             [context.c.contextlevel == MODULE, context.c.module == self.rule.activity] if self.rule.activity else []
         )
-        joins = path.joins.join(
-            context, sa.and_(context.c.run == self.scope.run, context.c.courseid == path.courseid, *of_module)
-        ).join(
-            files,
-            sa.and_(
-                files.c.contextid == context.c.contextid, in_areas(files, node.files), files.c.itemid == path.last.c.id
-            ),
-        )
-        return replace(path, joins=joins, last=files)
+        in_space = sa.and_(context.c.run == self.scope.run, context.c.courseid == path.courseid, *of_module)
+        steps = [
+            (context, in_space),
+            (files, sa.and_(files.c.contextid == context.c.contextid, in_areas(files, node.files))),
+        ]
+        # The files lead, up to the rows that they are of and on to the space: few rows have any.
+        link_up = files.c.itemid == path.last.c.id
+        for table, on in reversed(path.steps):
+            steps.append((table, link_up))
+            link_up = on
+        return replace(path, steps=tuple(steps), conditions=(*path.conditions, link_up), last=files)
 
     def _standing(self, users: Users, table: Alias, courseid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
         people = tables.standing.alias(f"people_{table.name}")
