@@ -23,7 +23,7 @@ from benchmarks.platform import Size, build, without_indexes
 from benchmarks.tell import curve_markdown, markdown
 from demo.server import PrivateMariaDB
 from transition.backup.stage import july_backup
-from transition.campaign import Campaign
+from transition.campaign import Campaign, collect_garbage_rarely
 from transition.moodle.database import quoted
 from transition.plan import count_lines
 from transition.state import tables
@@ -62,6 +62,7 @@ def alone(engine: sa.Engine, work: Callable[[], object]) -> tuple[float, float]:
     pid = os.fork()
     if pid == 0:
         status = 1
+        collect_garbage_rarely()  # as a task does
         try:
             work()
             status = 0

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from xdist.scheduler import LoadFileScheduling
 
 from demo.server import PrivateMariaDB
-from transition.campaign import STATEMENTS
+from transition.campaign import STATEMENTS, collect_garbage_rarely
 
 PROJECT = Path(__file__).resolve().parents[1]
 DUMP = "ecampus-4.5.6.sql.zst"
@@ -57,12 +57,9 @@ AIRFLOW_HOME = _settle_airflow()
 
 
 def pytest_configure() -> None:
-    """Keep the compiled statements of many campaigns: they are the same ones. And look for garbage less often.
-
-    A worker holds a million objects that stay: to look them through took a quarter of its time.
-    """
+    """Keep the compiled statements of many campaigns: they are the same ones."""
     STATEMENTS.capacity = 20_000
-    gc.set_threshold(20_000, 20, 50)
+    collect_garbage_rarely()
 
 
 class ByFixture(LoadFileScheduling):

@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transition.campaign import collect_garbage_rarely
 from transition.caps import refuse_same_person
 from transition.errors import TransitionError
 from transition.platforms import load_platform, platform_names
@@ -77,12 +78,8 @@ class Order:
 
 
 def prepare_airflow(home: Path) -> None:
-    """Point this process to a throw-away Airflow in `home`; must precede the first import of Airflow.
-
-    Python looks for garbage less often from here on: a million objects, Airflow's and the compiled statements, stay
-    until the end, and looking them through again and again took a fifth of the time.
-    """
-    gc.set_threshold(20_000, 20, 50)
+    """Point this process to a throw-away Airflow in `home`; must precede the first import of Airflow."""
+    collect_garbage_rarely()
     os.environ.update(
         AIRFLOW_HOME=str(home),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",

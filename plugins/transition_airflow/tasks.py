@@ -66,10 +66,11 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     :param chosen_by: the task whose result (:func:`chosen`) says the year and the spaces instead; without a result:
         :class:`~transition.errors.TransitionError`, never all spaces.
     """
-    from transition.campaign import Campaign
+    from transition.campaign import Campaign, collect_garbage_rarely
     from transition.platforms import load_platform
     from transition_airflow.connections import engine, etherpad, feed, storage_root, web_service
 
+    collect_garbage_rarely()
     platform = load_platform(platform_name)
     run, params = context["dag_run"], context["params"]
     if chosen_by:
@@ -98,10 +99,11 @@ def bare_campaign(
     platform_name: str, context: "Context", year: int, *, courses: tuple[str, ...] = (), dry_run: bool = False
 ) -> "Campaign":
     """A campaign without what only the transition needs: neither feed nor Etherpad; unless it is dry, it writes."""
-    from transition.campaign import Campaign
+    from transition.campaign import Campaign, collect_garbage_rarely
     from transition.platforms import load_platform
     from transition_airflow.connections import engine, storage_root
 
+    collect_garbage_rarely()
     platform = load_platform(platform_name)
     return Campaign(
         platform=platform, year=year, run_id=context["dag_run"].run_id, server=engine(platform.connections.moodle),
