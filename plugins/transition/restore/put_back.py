@@ -31,11 +31,13 @@ def pick_rows(connection: sa.Connection, held: Held, enrolments: bool) -> list[s
     connection.execute(sa.delete(rows))  # what an earlier attempt or run left; one restore at a time holds the lock
     for name in _concerned(connection, held, enrolments):
         keys, table = held.keys(name), held.table(name)
+        # Keys that follow are the held rows: to look each up again would take a page of the log each.
+        source = keys if held.keys_follow(name) else keys.join(table, table.c.id == keys.c.id)
         chosen = (
             sa.select(
                 sa.literal(campaign.run), sa.literal(name), keys.c.id, sa.func.min(keys.c.rule), sa.literal("back")
             )
-            .select_from(keys.join(table, table.c.id == keys.c.id))
+            .select_from(source)
             .where(*_of_space(keys, held, enrolments))
             .group_by(keys.c.id)
             .prefix_with("STRAIGHT_JOIN")
