@@ -115,7 +115,7 @@ def backup_traces(campaign: Campaign) -> dict[str, list[Trace]]:
 
 @contextmanager
 def selected_rows(
-    campaign: Campaign, name: str, traces: Collection[Trace], courses: Collection[int]
+    campaign: Campaign, name: str, traces: Sequence[Trace], courses: Collection[int]
 ) -> Iterator[Selected]:
     """The rows of all the traces of a table in these spaces; what is read of them comes from one consistent snapshot.
 
@@ -123,7 +123,7 @@ def selected_rows(
     snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row written in between is in neither rows nor
     state: the space's next state differs, and it is backed up again.
     """
-    table, whole = campaign.moodle[name], whole_by(list(traces))
+    table, whole = campaign.moodle[name], whole_by(traces)
     with campaign.engine.connect() as connection:
         if whole:
             consistent_snapshot(connection)
