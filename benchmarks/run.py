@@ -37,6 +37,7 @@ CURVE = tuple(Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 4
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MOODLE, COPY, LOADED = "bench_moodle", "bench_copy", "bench_loaded"
 LOG = "logstore_standard_log"
+_QUIET, _PATIENCE = 100, 60  # pages and transactions left in a server that counts as quiet; seconds to become so
 
 
 @dataclass
@@ -95,6 +96,19 @@ def double_the_log(campaign: Campaign, size: Size) -> None:
         connection.exec_driver_sql(f"DROP VIEW {quoted(f'key_{LOG}', campaign.archive_schema)}")
 
 
+def settle(moodle: sa.Engine) -> None:
+    """Let the server write and purge what it still holds in memory: that would share the disk with what is measured."""
+    left = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_buffer_pool_pages_dirty', 'Innodb_history_list_length')"
+    with moodle.connect() as connection:
+        connection.exec_driver_sql("SET GLOBAL innodb_max_dirty_pages_pct = 0")
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            if sum(int(value) for _, value in connection.exec_driver_sql(left)) < _QUIET:
+                break
+            time.sleep(0.1)
+        connection.exec_driver_sql("SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT")
+
+
 def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     """Build, measure, in the order in which each measure finds what it needs."""
     size = SIZES[scale]
@@ -109,6 +123,7 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     dumped.unlink()
     results.add("row by row, one space, without its log", *plain.row_by_row(moodle, COPY, size.last_going))
     plain.copy_tables(moodle, MOODLE, COPY, [name for name in plain.ORDER if name != LOG])
+    settle(moodle)
     total, spent = 0, 0.0
     for name in plain.ORDER:
         rows, seconds = plain.plain_delete(moodle, COPY, size, name)
@@ -117,6 +132,7 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
             results.add("log: one plain DELETE", rows, seconds)
     results.add("whole purge: one plain DELETE ... JOIN a table", total, spent)
     plain.copy_tables(moodle, MOODLE, COPY, [LOG])
+    settle(moodle)
     results.add("log: chunked DELETE", *plain.chunked_delete(moodle, COPY, size, LOG))
 
     campaign = _campaign(moodle, folder, size, results)
@@ -141,6 +157,7 @@ def _campaign(moodle: sa.Engine, folder: Path, size: Size, results: Results) -> 
         ("campaign: the other tables", lambda: ours.purge(campaign), total - log),
         ("campaign: verify", lambda: verify(campaign), size.rows),
     ):
+        settle(moodle)
         seconds, memory = alone(moodle, work)
         results.add(name, rows, seconds)
         results.memory[name] = round(memory)
@@ -188,6 +205,7 @@ def _twice(moodle: sa.Engine, folder: Path, size: Size, campaign: Campaign, resu
     double_the_log(campaign, size)
     again = ours.open_campaign(moodle, folder, size, "twice")
     alone(moodle, lambda: ours.freeze(again))
+    settle(moodle)
     seconds, _ = alone(moodle, lambda: ours.purge(again, "logs"))
     results.add("campaign: log, by swap, twice the rows that go", 2 * size.log * (size.going - 1), seconds)
     with again.engine.begin() as connection:  # what follows restores what the first run did
@@ -196,6 +214,7 @@ def _twice(moodle: sa.Engine, folder: Path, size: Size, campaign: Campaign, resu
 
 def _restore_archived(moodle: sa.Engine, campaign: Campaign, results: Results) -> None:
     """One space from the archive schema; imports aside."""
+    settle(moodle)
     seconds, rows = timed(moodle, partial(ours.restore, campaign, "CODE2"))
     results.add("campaign: restore of one space from the archive schema", rows, seconds)
 
@@ -204,6 +223,7 @@ def _restore_backed_up(moodle: sa.Engine, campaign: Campaign, results: Results) 
     """Another one from the backup, the archive schema being gone."""
     with moodle.connect() as connection:
         connection.exec_driver_sql(f"DROP SCHEMA {campaign.archive_schema}")
+    settle(moodle)
     seconds, rows = timed(moodle, partial(ours.restore, campaign, "CODE3"))
     results.add("campaign: restore of one space from the backup", rows, seconds)
 
