@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from transition import storage
 from transition.backup.file_contents import missing_contents
 from transition.backup.manifest import BackupSet, state_of, verified_sets
-from transition.backup.rows import backup_traces, concerned_spaces, selected_rows
+from transition.backup.rows import backup_traces, concerned_spaces, reads_whole, selected_rows
 from transition.campaign import Campaign
-from transition.key_views import whole_by
 from transition.rules.model import load_rules
 
 SPACES_AT_ONCE = 200  # bounds a manifest, the row groups of a file, and what a kill can cost
@@ -70,10 +69,11 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
         traces = {name: of_table for name, of_table in traces.items() if {trace.rule for trace in of_table} - live}
     for name, of_table in traces.items():
         # Without keys a table is read once for all spaces; the keys of all at once would fill the server's disk.
-        for part in [courses] if whole_by(of_table) else slices(courses):
+        for part in [courses] if reads_whole(campaign, of_table, courses) else slices(courses):
             with selected_rows(campaign, name, of_table, part) as selected:
                 for courseid, state in selected.states().items():
-                    found[courseid][name] = (state.rows, state.checksum)
+                    if courseid in found:
+                        found[courseid][name] = (state.rows, state.checksum)
     return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
 
 

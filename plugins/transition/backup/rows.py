@@ -18,6 +18,7 @@ from transition.state import tables
 from transition.traces import all_traces
 
 _CHUNK_BYTES = 8 * 2**20
+_LISTED = 200
 _CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 
 
@@ -58,10 +59,12 @@ class Selected:
 
     @classmethod
     def of_spaces(cls, connection: sa.Connection, table: sa.Table, column: str, courses: Collection[int]) -> Self:
-        """Every row of some spaces, which a column of the table names."""
-        # An expression: to group by the column itself, the server would follow its index and jump for every row.
+        """Every row of most of the spaces, which a column of the table names; of all, if they are many."""
+        # An expression: by the column itself, the server would follow its index and jump for every row.
         courseid = table.c[column] + sa.literal_column("0")
-        return cls(connection, table, table, table.c.id, courseid, table.c[column].in_(courses))
+        # A long list MariaDB would take for a table, and look for its rows by that index all the same.
+        where = courseid.in_(courses) if len(courses) <= _LISTED else sa.true()
+        return cls(connection, table, table, table.c.id, courseid, where)
 
     def states(self) -> dict[int, State]:
         """The state of each space that has rows, by course id, in ascending order."""
@@ -108,6 +111,15 @@ class Selected:
         return query.prefix_with("STRAIGHT_JOIN") if isinstance(self.source, sa.Join) else query
 
 
+def reads_whole(campaign: Campaign, traces: Sequence[Trace], courses: Collection[int]) -> bool:
+    """Whether a table is read from end to end, without keys: it names the space of each row, and most spaces count."""
+    if whole_by(traces) is None:
+        return False
+    with campaign.engine.connect() as connection:
+        query = sa.select(sa.func.count()).select_from(campaign.moodle["course"])
+        return 2 * len(courses) >= connection.execute(query).scalar_one()
+
+
 def backup_traces(campaign: Campaign) -> dict[str, list[Trace]]:
     """Every trace of every space that the run concerns, whoever left it, by table."""
     return all_traces(campaign, Scope(campaign.run, everything=True))
@@ -119,13 +131,14 @@ def selected_rows(
 ) -> Iterator[Selected]:
     """The rows of all the traces of a table in these spaces; what is read of them comes from one consistent snapshot.
 
-    Where the table itself names the space of each row, it is read directly. Else the keys are selected just before the
-    snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row written in between is in neither rows nor
-    state: the space's next state differs, and it is backed up again.
+    A table that is read whole (:func:`reads_whole`) needs no keys, and may tell of other spaces as well. Else the keys
+    are selected just before the snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row written in
+    between is in neither rows nor state: the space's next state differs, and it is backed up again.
     """
     table, whole = campaign.moodle[name], whole_by(traces)
+    directly = reads_whole(campaign, traces, courses)
     with campaign.engine.connect() as connection:
-        if whole:
+        if whole and directly:
             consistent_snapshot(connection)
             yield Selected.of_spaces(connection, table, whole.column, courses)
             return
