@@ -10,7 +10,7 @@ from MySQLdb.cursors import SSCursor
 
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
-from transition.key_views import whole_by
+from transition.key_views import Whole, whole_by
 from transition.keys import temporary_keys
 from transition.moodle.database import quoted
 from transition.rules.compile import COURSE, Scope, Trace
@@ -18,7 +18,7 @@ from transition.state import tables
 from transition.traces import all_traces
 
 _CHUNK_BYTES = 8 * 2**20
-_LISTED = 200
+_LISTED = 200  # spaces that a statement names one by one; no set of a backup has more
 _CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 
 
@@ -111,13 +111,17 @@ class Selected:
         return query.prefix_with("STRAIGHT_JOIN") if isinstance(self.source, sa.Join) else query
 
 
-def reads_whole(campaign: Campaign, traces: Sequence[Trace], courses: Collection[int]) -> bool:
-    """Whether a table is read from end to end, without keys: it names the space of each row, and most spaces count."""
-    if whole_by(traces) is None:
-        return False
+def reads_whole(campaign: Campaign, traces: Sequence[Trace], courses: Collection[int]) -> Whole | None:
+    """By which column a table is read from end to end, without keys: it names each row's space, and most are asked for.
+
+    None: its rows are read by their keys.
+    """
+    whole = whole_by(traces)
+    if whole is None:
+        return None
     with campaign.engine.connect() as connection:
         query = sa.select(sa.func.count()).select_from(campaign.moodle["course"])
-        return 2 * len(courses) >= connection.execute(query).scalar_one()
+        return whole if 2 * len(courses) >= connection.execute(query).scalar_one() else None
 
 
 def backup_traces(campaign: Campaign) -> dict[str, list[Trace]]:
@@ -135,10 +139,9 @@ def selected_rows(
     are selected just before the snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row written in
     between is in neither rows nor state: the space's next state differs, and it is backed up again.
     """
-    table, whole = campaign.moodle[name], whole_by(traces)
-    directly = reads_whole(campaign, traces, courses)
+    table, whole = campaign.moodle[name], reads_whole(campaign, traces, courses)
     with campaign.engine.connect() as connection:
-        if whole and directly:
+        if whole:
             consistent_snapshot(connection)
             yield Selected.of_spaces(connection, table, whole.column, courses)
             return
