@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,13 @@ class Airflow:
         """A picture for whoever looks: in the folder that SCREENSHOTS names, if any."""
         if folder := os.environ.get("SCREENSHOTS"):
             self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def wait_for(self, run: str, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until the condition holds; a failure tells where the run stands."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"the run does not go on: {states(self.api, run)}"
+            time.sleep(1)
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +133,14 @@ def test_a_person_runs_it_from_the_form_and_approves(airflow_ui: Airflow) -> Non
     form.get_by_role("button", name="Déclencher").last.click()
     page.wait_for_url(re.compile(r"/runs/"))
     run = page.url.split("/runs/")[1].split("?")[0]
-    wait_for(lambda: states(api, run).get("approval.decide") == "awaiting_input", 240)
-    airflow_ui.open(f"/dags/{DAG}/runs/{run}/tasks/approval.decide/required_actions")
-    page.wait_for_selector("text=L1MAT101")
-    airflow_ui.shot("approbation")
-    page.get_by_role("button", name=re.compile("Approve|Approuver")).click()
-    wait_for(lambda: api.state(DAG, run) in ("success", "failed"), 300)
+    airflow_ui.wait_for(run, lambda: asks(api, run), 240)
+    approve(airflow_ui, run)
+    # Airflow 3.3 may take the end of the pause for the end of a task that was resumed at once, and try it again
+    # (apache/airflow issue 72716): the plan is then asked about once more.
+    airflow_ui.wait_for(run, lambda: asks(api, run) or ended(api, run), 300)
+    if asks(api, run):
+        approve(airflow_ui, run)
+        airflow_ui.wait_for(run, lambda: ended(api, run), 300)
     assert api.state(DAG, run) == "success", states(api, run)
     airflow_ui.open(f"/dags/{DAG}/runs/{run}")
     page.wait_for_timeout(1500)
@@ -143,13 +152,23 @@ def test_a_person_runs_it_from_the_form_and_approves(airflow_ui: Airflow) -> Non
     airflow_ui.shot("rapport")
 
 
+def approve(airflow_ui: Airflow, run: str) -> None:
+    """Read the plan and approve it, as a person does; return once Airflow has taken the answer."""
+    page = airflow_ui.page
+    airflow_ui.open(f"/dags/{DAG}/runs/{run}/tasks/approval.decide/required_actions")
+    page.wait_for_selector("text=L1MAT101")
+    airflow_ui.shot("approbation")
+    page.get_by_role("button", name=re.compile("Approve|Approuver")).click()
+    airflow_ui.wait_for(run, lambda: not asks(airflow_ui.api, run), 60)
+
+
+def asks(api: standalone.Api, run: str) -> bool:
+    return states(api, run).get("approval.decide") == "awaiting_input"
+
+
+def ended(api: standalone.Api, run: str) -> bool:
+    return api.state(DAG, run) in ("success", "failed")
+
+
 def states(api: standalone.Api, run: str) -> dict[str, str]:
     return {task["task_id"]: task["state"] for task in api.tasks(DAG, run)}
-
-
-def wait_for(condition: object, seconds: float) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the run does not go on"
-        time.sleep(1)
