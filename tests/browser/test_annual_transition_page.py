@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from demo import settings, standalone
 from demo.server import PrivateMariaDB, free_port
@@ -20,6 +20,7 @@ CHAIN = [
     "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval", "ex_rename",
     "purge", "enrolment", "verify", "report",
 ]  # fmt: skip
+VIEWPORT: ViewportSize = {"width": 1600, "height": 900}
 DIALOG = "[role=dialog][aria-modal=true]"
 CHROMIUM = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -76,9 +77,7 @@ def airflow_ui(site: Site) -> Iterator[Airflow]:
             api.wait_for_dag(DAG)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-                page = browser.new_page(
-                    viewport={"width": 1600, "height": 900}, locale="fr-FR", timezone_id="Europe/Paris"
-                )
+                page = browser.new_page(viewport=VIEWPORT, locale="fr-FR", timezone_id="Europe/Paris")
                 yield Airflow(site, api, log_in(page, api))
                 browser.close()
         finally:
@@ -99,6 +98,8 @@ def test_the_graph_reads_as_the_chain(airflow_ui: Airflow) -> None:
     airflow_ui.open(f"/dags/{DAG}")
     page.get_by_role("button", name="Afficher le graphe").click()
     page.wait_for_selector(".react-flow__node")
+    page.set_viewport_size({"width": 2600, "height": 700})  # wide enough to read the names
+    page.locator(".react-flow__controls-fitview").click()
     page.wait_for_timeout(1500)
     airflow_ui.shot("graphe")
     places = {}
@@ -106,6 +107,7 @@ def test_the_graph_reads_as_the_chain(airflow_ui: Airflow) -> None:
         box = node.bounding_box()
         assert box
         places[(node.inner_text().split() or [""])[0]] = box["x"]
+    page.set_viewport_size(VIEWPORT)
     assert sorted((name for name in places if name in CHAIN), key=places.__getitem__) == CHAIN
 
 
