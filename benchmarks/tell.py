@@ -16,7 +16,7 @@ RATIOS = (
 _PURGE = ("campaign: log, by swap", "campaign: the other tables")
 # Of the curve: measure, the task that does it, what it grows with.
 _STAGES = (
-    (_BACKUP, "july_backup", "log rows, for each 200 spaces"),
+    (_BACKUP, "july_backup", "log rows"),
     ("campaign: freeze, the keys", "approval.freeze, the keys", "spaces"),
     ("campaign: freeze, its checks", "approval.freeze, its checks", "log rows"),
     ("campaign: log, by swap", "purge.logs", "log rows"),
@@ -84,7 +84,6 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         "log rows": PLATFORM["log rows"] / (size["spaces"] * size["log"]),
         "spaces": PLATFORM["spaces"] / size["spaces"],
     }
-    ratio["log rows, for each 200 spaces"] = ratio["log rows"] * ratio["spaces"]
     lines += [
         "", "## Extrapolated, not measured", "",
         f"For {PLATFORM['spaces']:,} spaces and {PLATFORM['log rows']:,} log rows, at the rate of the largest size"
@@ -95,12 +94,10 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
     for name, task, grows in _STAGES:
         if grows:
             lines.append(f"| {task} | {grows} | {last['measures'][name]['seconds'] * ratio[grows] / 60:,.0f} min |")
-    backup = last["measures"][_BACKUP]["seconds"] * ratio["log rows"] / 60
     lines += [
-        "", "`july_backup` writes a set for each 200 spaces, and each set reads its rows of the log out of almost every"
-        " page of it: the log is read as often as there are sets, here from the disk (with a server whose memory holds"
-        " the log, it was not measured). These are the traces: files and Moodle's own `.mbz` are not among them."
-        f" With every row as cheap as in the last column: {backup:,.0f} min.", "",
+        "", "`july_backup` reads the log twice from end to end, for its checksums and for its rows, however many sets"
+        " of 200 spaces it writes. The DAG of July does so for each component that has a twentieth of the spaces."
+        " These are the traces: files and Moodle's own `.mbz` are not among them.", "",
         "From `approval.freeze` to `verify`, Moodle is in maintenance mode. Where the other tables grow with the"
         " spaces only, what is said to grow with the log is foretold too long.", "",
         "A restore is not extrapolated: it depends on the space's rows, and on the size of the tables that hold them"

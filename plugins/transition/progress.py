@@ -25,9 +25,9 @@ class Progress:
     _begin: float = field(default_factory=time.monotonic)
     _said: float = field(default_factory=time.monotonic)
 
-    def step(self, amount: float = 0) -> None:
-        """One more step is done; ``amount``: what it came to."""
-        self.done += 1
+    def step(self, amount: float = 0, steps: int = 1) -> None:
+        """One more step is done, or several; ``amount``: what they came to."""
+        self.done += steps
         self.amount += amount
         now = time.monotonic()
         if now - self._said >= _EVERY or self.done == self.total:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from tests.backup.conftest import Edit, Open
 from transition.backup import manifest as sets
 from transition.backup import rows as backup_rows
+from transition.backup import runs as backup_runs
 from transition.backup import stage
-from transition.backup import table as backup_table
 from transition.backup.coverage import stale_spaces
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.backup.read import read_space
@@ -194,7 +194,7 @@ def test_a_space_reads_its_own_row_groups_only(
     open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup_rows, "_CHUNK_ROWS", 50)
-    monkeypatch.setattr(backup_table, "_RUN_BYTES", 1)
+    monkeypatch.setattr(backup_runs, "_RUN_BYTES", 1)
     campaign = open_campaign()
     july_backup(campaign)
     backup = the_set(campaign)
@@ -229,10 +229,10 @@ def test_a_value_that_does_not_fit_fails_its_space_only(open_campaign: Open, few
 def test_a_table_that_fails_fails_the_stage_after_the_rest_is_done(
     open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(keyed: Any, *rest: Any) -> Any:
-        if keyed.table.name == "mdl_forum_grades":
+    def broken(source: Any, path: Any) -> Any:
+        if source.table.name == "mdl_forum_grades":
             raise OSError("disque")
-        return written(keyed, *rest)
+        return written(source, path)
 
     written = write_table
     campaign = open_campaign()

@@ -18,6 +18,7 @@ from tests.conftest import drop_databases
 from transition.backup.manifest import BackupSet, Manifest
 from transition.backup.read import read_space
 from transition.backup.rows import Selected, consistent_snapshot
+from transition.backup.runs import read_rows
 from transition.backup.table import Content, read_back, write_table
 from transition.campaign import now
 from transition.moodle.database import MoodleDatabase
@@ -121,7 +122,7 @@ def test_values_come_back_as_they_are(values: sa.Engine, spaces: dict[int, list[
     with tempfile.TemporaryDirectory() as name, values.connect() as connection:
         folder = UPath(name)
         source = keyed(connection, values)
-        written = write_table(source, source.states(), folder / "odd.parquet")
+        written = write_table(read_rows(source), folder / "odd.parquet")
         assert written.failures == {}
         assert written.file is not None
         assert read_back(folder / "odd.parquet", written.file) == []
@@ -181,9 +182,9 @@ def test_huge_texts_are_written_a_few_at_a_time(values: sa.Engine) -> None:
     with tempfile.TemporaryDirectory() as name, values.connect() as connection:
         folder = UPath(name)
         source = keyed(connection, values)
-        states = source.states()
-        written = write_table(source, states, folder / "odd.parquet")
-        assert states[5].chunk == 2
+        rows = read_rows(source)
+        written = write_table(rows, folder / "odd.parquet")
+        assert rows.states[5].chunk == 2
         assert written.file is not None
         assert [len(written.file.spaces[space].groups) for space in (5, 6)] == [3, 1]
         assert read_back(folder / "odd.parquet", written.file) == []
@@ -195,12 +196,12 @@ def test_rows_that_vanish_while_they_are_read_are_not_taken_for_all(values: sa.E
     fill(values, {5: [{"name": "a"}], 6: [{"name": "b"}]})
     with tempfile.TemporaryDirectory() as name, values.connect() as connection:
         source = keyed(connection, values)
-        states = source.states()
+        rows = read_rows(source)
         connection.rollback()
         fill(values, {6: [{"name": "b"}]})
         consistent_snapshot(connection)
         with pytest.raises(RuntimeError, match="n'a pas rendu"):
-            write_table(source, states, UPath(name) / "odd.parquet")
+            write_table(rows, UPath(name) / "odd.parquet")
 
 
 @given(left=st.lists(TEXT | st.none(), max_size=4), right=st.lists(TEXT | st.none(), max_size=4))
@@ -218,11 +219,11 @@ def test_what_is_written_meanwhile_is_not_mixed_in(values: sa.Engine) -> None:
     with tempfile.TemporaryDirectory() as name, values.connect() as connection:
         folder = UPath(name)
         source = keyed(connection, values)
-        states = source.states()
+        rows = read_rows(source)
         with values.begin() as other:
             other.exec_driver_sql("UPDATE mdl_odd SET name = 'plus tard'")
             other.exec_driver_sql("DELETE FROM mdl_odd LIMIT 1")
-        written = write_table(source, states, folder / "odd.parquet")
+        written = write_table(rows, folder / "odd.parquet")
         assert written.file is not None
         found = read_space(as_set(folder, written.file), "odd", 5)["name"].to_pylist()
-        assert (found, source.states()) == (["a"], states)
+        assert (found, source.states()) == (["a"], rows.states)

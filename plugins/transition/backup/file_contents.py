@@ -10,7 +10,7 @@ from upath import UPath
 
 from transition.backup.manifest import BackupSet, Contents, TableFile
 from transition.backup.read import read_space
-from transition.backup.table import SPACE
+from transition.backup.runs import SPACE
 from transition.campaign import Campaign
 from transition.contents import EMPTY, keep_copy, kept_sizes
 from transition.progress import Progress

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transition.backup.manifest import BackupSet
-from transition.backup.table import SPACE
+from transition.backup.runs import SPACE
 
 
 def read_space(backup: BackupSet, table: str, courseid: int) -> pa.Table:

@@ -18,7 +18,9 @@ from transition.state import tables
 from transition.traces import all_traces
 
 _CHUNK_BYTES = 8 * 2**20
-_LISTED = 200  # spaces that a statement names one by one; no set of a backup has more
+_SHARE = (
+    20  # a table is read from end to end for one space in so many: a look-up takes as long as so many rows in order
+)
 _CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 
 
@@ -40,31 +42,31 @@ class State:
 class Selected:
     """The rows of a Moodle table that a backup holds, and the space of each, as one connection sees them.
 
-    :param source: what is selected from, in the order in which the server is to read it: the table alone, or a
-        temporary table of keys (id, courseid) before it. :param id: by which to read the rows in the table's own order.
+    :param source: what is selected from, in the order in which the server is to read it: the table and the spaces that
+        are wanted, or a table of keys (id, courseid) and the table. :param id: by which to read the rows in the table's
+        own order.
     """
 
     connection: sa.Connection
     table: sa.Table
-    source: sa.FromClause
+    source: sa.Join
     id: sa.ColumnElement[int]
     courseid: sa.ColumnElement[int]
-    where: sa.ColumnElement[bool]
 
     @classmethod
     def by_keys(cls, connection: sa.Connection, table: sa.Table, keys: sa.Table) -> Self:
         """The rows whose keys are in a table of keys."""
         source = keys.join(table, table.c.id == keys.c.id)
-        return cls(connection, table, source, keys.c.id, keys.c.courseid, sa.true())
+        return cls(connection, table, source, keys.c.id, keys.c.courseid)
 
     @classmethod
-    def of_spaces(cls, connection: sa.Connection, table: sa.Table, column: str, courses: Collection[int]) -> Self:
-        """Every row of most of the spaces, which a column of the table names; of all, if they are many."""
-        # An expression: by the column itself, the server would follow its index and jump for every row.
-        courseid = table.c[column] + sa.literal_column("0")
-        # A long list MariaDB would take for a table, and look for its rows by that index all the same.
-        where = courseid.in_(courses) if len(courses) <= _LISTED else sa.true()
-        return cls(connection, table, table, table.c.id, courseid, where)
+    def of_spaces(cls, connection: sa.Connection, table: sa.Table, column: str, spaces: sa.Table) -> Self:
+        """Every row of the spaces in a table of spaces (courseid), which a column of the table names.
+
+        The table is read from end to end: from the spaces, the server would follow an index and jump for every row.
+        """
+        source = table.join(spaces, spaces.c.courseid == table.c[column])
+        return cls(connection, table, source, table.c.id, spaces.c.courseid)
 
     def states(self) -> dict[int, State]:
         """The state of each space that has rows, by course id, in ascending order."""
@@ -86,17 +88,14 @@ class Selected:
         In this order the server reads its table from one end to the other; by space, it would jump for every row.
         :param states: of the same snapshot; they say how many rows to hold at a time.
         """
-        columns = [exact(column) for column in self.table.c]
-        query = self._select(self.courseid.label("_space"), *columns).order_by(self.id)
-        compiled = query.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
-        parameters = [compiled.params[name] for name in compiled.positiontup or ()]
+        query = str(self.in_order().compile(dialect=self.connection.dialect))
         largest = {courseid: state.largest for courseid, state in states.items()}
         size = min(state.chunk for state in states.values())
         batch: list[tuple[Any, ...]] = []
         cost = 0
         # The driver's own cursor and tuples: SQLAlchemy's rows take as long again.
         with closing(self.connection.connection.cursor(SSCursor)) as cursor:
-            cursor.execute(str(compiled), parameters)
+            cursor.execute(query)
             while rows := cursor.fetchmany(size):
                 batch += rows
                 cost += sum(largest.get(row[0], 0) for row in rows)
@@ -106,13 +105,17 @@ class Selected:
         if batch:
             yield batch
 
+    def in_order(self) -> sa.Select[Any]:
+        """The statement that :meth:`batches` reads."""
+        columns = [exact(column) for column in self.table.c]
+        return self._select(self.courseid.label("_space"), *columns).order_by(self.id)
+
     def _select(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-        query = sa.select(*columns).select_from(self.source).where(self.where)
-        return query.prefix_with("STRAIGHT_JOIN") if isinstance(self.source, sa.Join) else query
+        return sa.select(*columns).select_from(self.source).prefix_with("STRAIGHT_JOIN")
 
 
 def reads_whole(campaign: Campaign, traces: Sequence[Trace], courses: Collection[int]) -> Whole | None:
-    """By which column a table is read from end to end, without keys: it names each row's space, and most are asked for.
+    """By which column a table is read from end to end, without keys: it names each row's space, and enough are wanted.
 
     None: its rows are read by their keys.
     """
@@ -121,7 +124,7 @@ def reads_whole(campaign: Campaign, traces: Sequence[Trace], courses: Collection
         return None
     with campaign.engine.connect() as connection:
         query = sa.select(sa.func.count()).select_from(campaign.moodle["course"])
-        return whole if 2 * len(courses) >= connection.execute(query).scalar_one() else None
+        return whole if _SHARE * len(courses) >= connection.execute(query).scalar_one() else None
 
 
 def backup_traces(campaign: Campaign) -> dict[str, list[Trace]]:
@@ -135,25 +138,37 @@ def selected_rows(
 ) -> Iterator[Selected]:
     """The rows of all the traces of a table in these spaces; what is read of them comes from one consistent snapshot.
 
-    A table that is read whole (:func:`reads_whole`) needs no keys, and may tell of other spaces as well. Else the keys
-    are selected just before the snapshot: an INSERT ... SELECT inside it would lock Moodle's rows. A row written in
-    between is in neither rows nor state: the space's next state differs, and it is backed up again.
+    The keys, if it is read by keys, are selected just before the snapshot: an INSERT ... SELECT inside it would lock
+    Moodle's rows. A row written in between is in neither rows nor state: the space's next state differs, and it is
+    backed up again.
     """
     table, whole = campaign.moodle[name], reads_whole(campaign, traces, courses)
     with campaign.engine.connect() as connection:
         if whole:
-            consistent_snapshot(connection)
-            yield Selected.of_spaces(connection, table, whole.column, courses)
-            return
-        keys = temporary_keys(connection, campaign, name, [within(trace, courses) for trace in traces])
+            chosen = _temporary_spaces(connection, campaign, courses)
+            selected = Selected.of_spaces(connection, table, whole.column, chosen)
+        else:
+            chosen = temporary_keys(connection, campaign, name, [within(trace, courses) for trace in traces])
+            selected = Selected.by_keys(connection, table, chosen)
         connection.commit()
         try:
             consistent_snapshot(connection)
-            yield Selected.by_keys(connection, table, keys)
+            yield selected
         finally:
             if not connection.invalidated:
                 connection.rollback()
-                connection.execute(sa.text(f"DROP TEMPORARY TABLE IF EXISTS {quoted(keys)}"))
+                connection.execute(sa.text(f"DROP TEMPORARY TABLE IF EXISTS {quoted(chosen)}"))
+
+
+def _temporary_spaces(connection: sa.Connection, campaign: Campaign, courses: Collection[int]) -> sa.Table:
+    """A table of course ids; not a list of them, which MariaDB may take for a table and read first."""
+    table = sa.Table(
+        "spaces", sa.MetaData(), sa.Column("courseid", sa.BigInteger, primary_key=True), schema=campaign.state_schema
+    )
+    connection.execute(sa.text(f"DROP TEMPORARY TABLE IF EXISTS {quoted(table)}"))
+    connection.execute(sa.text(f"CREATE TEMPORARY TABLE {quoted(table)} (courseid BIGINT NOT NULL PRIMARY KEY)"))
+    connection.execute(sa.insert(table), [{"courseid": courseid} for courseid in courses])
+    return table
 
 
 def consistent_snapshot(connection: sa.Connection) -> None:

@@ -1,7 +1,8 @@
 """Stage july_backup: every trace of every space, off the server, then read back."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
@@ -9,14 +10,17 @@ from transition import journal, storage
 from transition.backup import manifest as sets
 from transition.backup import mbz
 from transition.backup.coverage import slices, stale_spaces
+from transition.backup.divided import divided_tables
 from transition.backup.file_contents import keep_contents
 from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
 from transition.backup.rows import State, backup_traces, concerned_spaces, selected_rows
+from transition.backup.runs import TableRows, read_rows
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
 from transition.errors import UnreachableError
 from transition.french import counted
 from transition.progress import Progress
+from transition.rules.compile import Trace
 
 _STAGE = "july_backup"
 _log = logging.getLogger(__name__)
@@ -109,30 +113,36 @@ def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[i
     """Write and verify sets of some spaces each: rows written, spaces that failed and why, tables that failed."""
     total, failures, broken = 0, dict[int, str](), set[str]()
     _discard_unfinished(campaign)
-    for part in slices(list(spaces)):
-        rows, failed, tables = _write_set(campaign, {courseid: spaces[courseid] for courseid in part})
-        total += rows
-        failures |= failed
-        broken |= tables
-        _log.info("Sauvegarde : %d lignes, un jeu de %d espaces sur %d terminé", total, len(part), len(spaces))
+    traces, parts = backup_traces(campaign), list(slices(sorted(spaces)))
+    with divided_tables(campaign, traces, parts) as divided:
+        for number, part in enumerate(parts):
+            own = {table: of_table.rows(number) for table, of_table in divided.items()}
+            rows, failed, tables = _write_set(campaign, {c: spaces[c] for c in part}, traces, own)
+            total += rows
+            failures |= failed
+            broken |= tables
+            _log.info("Sauvegarde : %d lignes, un jeu de %d espaces sur %d terminé", total, len(part), len(spaces))
     return total, failures, broken
 
 
-def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[int, str], set[str]]:
+def _write_set(
+    campaign: Campaign, spaces: Mapping[int, str], traces_by_table: Mapping[str, list[Trace]],
+    divided: Mapping[str, TableRows],
+) -> tuple[int, dict[int, str], set[str]]:  # fmt: skip
+    """Write and verify one set; ``divided``: its rows of the tables that were read for all sets at once."""
     name = sets.new_name()
     folder = storage.folder(campaign, "backup") / name
     storage.make_private(folder)
     files: dict[str, TableFile] = {}
     failures: dict[int, str] = {}
     broken: set[str] = set()
-    traces_by_table = backup_traces(campaign)
     progress = Progress(f"Sauvegarde ({len(spaces)} espaces)", len(traces_by_table), "tables", "lignes")
     for table, traces in traces_by_table.items():
         path, states = folder / f"{table}.parquet", dict[int, State]()
         try:
-            with selected_rows(campaign, table, traces, spaces) as selected:
-                states = selected.states()
-                written = write_table(selected, states, path) if states else None
+            with _rows(campaign, table, traces, spaces, divided) as source:
+                states = dict(source.states)
+                written = write_table(source, path) if states else None
         except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
             # Which spaces have rows there is known only once their states are.
             broken.add(f"table {table} ({type(error).__name__})")
@@ -152,6 +162,17 @@ def _write_set(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict
     failures |= _verify(campaign, manifest)
     _journal_failures(campaign, failures)
     return sum(space.rows for courseid, space in manifest.spaces.items() if courseid not in failures), failures, broken
+
+
+@contextmanager
+def _rows(
+    campaign: Campaign, name: str, traces: list[Trace], spaces: Mapping[int, str], divided: Mapping[str, TableRows]
+) -> Iterator[TableRows]:
+    if name in divided:
+        yield divided[name]
+        return
+    with selected_rows(campaign, name, traces, spaces) as selected:
+        yield read_rows(selected)
 
 
 def _manifest(

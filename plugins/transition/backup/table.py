@@ -11,18 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import sqlalchemy as sa
 from upath import UPath
 
 from transition import storage
 from transition.backup.manifest import Column, SpaceRows, TableFile
-from transition.backup.rows import Selected, State
+from transition.backup.rows import State
+from transition.backup.runs import SPACE, Run, TableRows, arrow_schema
 
-_RUN_BYTES = 32 * 2**20  # of rows sorted at a time: three times as much in memory, while the next ones are read
 _READ_BYTES = 8 * 2**20  # of row groups read at a time
 _FILLERS: dict[pa.DataType, Any] = {pa.string(): "", pa.binary(): b""}  # what stands for NULL in a digest
-_MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds of these
-SPACE = "_space"  # the course id that a row belongs to; Moodle has columns named courseid, never one like this
 
 
 class Content:
@@ -67,22 +64,17 @@ class WrittenTable:
     failures: Mapping[int, str]
 
 
-def arrow_schema(table: sa.Table) -> pa.Schema:
-    """The columns of a table file: the space, then Moodle's columns, in Moodle's order."""
-    return pa.schema([(SPACE, pa.int64()), *((column.name, _arrow_type(column.type)) for column in table.c)])
-
-
-def write_table(selected: Selected, states: Mapping[int, State], path: UPath) -> WrittenTable:
+def write_table(source: TableRows, path: UPath) -> WrittenTable:
     """Write the rows of a table into a new Parquet file, row groups cut at the borders of spaces.
 
     A value that does not fit its column's type fails its space only: it is left out of the result's ``spaces``. Raises
-    :class:`RuntimeError` if the server sends other rows than it announced in ``states``.
+    :class:`RuntimeError` if the server sends other rows than it announced in the source's states.
     """
-    schema, failures = arrow_schema(selected.table), dict[int, str]()
+    schema, states, failures = arrow_schema(source.table), source.states, source.failures
     # While a run is sorted and written, the next one is read: one ahead and no more, for the sake of memory.
     with storage.create(path) as file, _writer(file, schema) as writer, ThreadPoolExecutor(1) as pool:
         target, writing = _Target(writer, states, failures), None
-        for run in _runs(selected, states, schema, failures):
+        for run in source.runs:
             if writing:
                 writing.result()
             writing = pool.submit(target.add, run)
@@ -92,7 +84,7 @@ def write_table(selected: Selected, states: Mapping[int, State], path: UPath) ->
     for courseid in {*spaces, *states} - failures.keys():
         if courseid not in states or courseid not in spaces or spaces[courseid].rows != states[courseid].rows:
             raise RuntimeError(
-                f"table {selected.table.name}, espace {courseid} : le serveur n'a pas rendu les lignes annoncées"
+                f"table {source.table.name}, espace {courseid} : le serveur n'a pas rendu les lignes annoncées"
             )
     of_file = TableFile(
         file=path.name, bytes=path.stat().st_size, sha256=storage.sha256(path),
@@ -111,7 +103,7 @@ class _Target:
         self._groups: dict[int, list[int]] = defaultdict(list)
         self._rows, self._number = Counter[int](), 0
 
-    def add(self, run: list[pa.RecordBatch]) -> None:
+    def add(self, run: Run) -> None:
         """Sort a run by space and id, and write it."""
         table = pa.Table.from_batches(run).sort_by([(SPACE, "ascending"), ("id", "ascending")])
         run.clear()
@@ -134,44 +126,6 @@ class _Target:
             )
             for courseid in sorted(self._rows.keys() - self._failures.keys())
         }  # fmt: skip
-
-
-def arrays(types: Sequence[pa.DataType], rows: Sequence[Sequence[Any]]) -> list[pa.Array]:
-    """Rows as columns of these types. Raises one of Arrow's errors for a value that does not fit."""
-    return [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
-
-
-def _runs(
-    selected: Selected, states: Mapping[int, State], schema: pa.Schema, failures: dict[int, str]
-) -> Iterator[list[pa.RecordBatch]]:
-    """The table's rows in their order, as many at a time as memory may hold."""
-    run: list[pa.RecordBatch] = []
-    for rows in selected.batches(states):
-        run += _converted(selected, schema, rows, failures)
-        if sum(batch.nbytes for batch in run) >= _RUN_BYTES:
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _converted(
-    selected: Selected, schema: pa.Schema, rows: Sequence[tuple[Any, ...]], failures: dict[int, str]
-) -> Iterator[pa.RecordBatch]:
-    """Rows as Arrow holds them; those of a space with a value that does not fit are left out, and it has failed."""
-    try:
-        yield pa.record_batch(arrays(schema.types, rows), schema=schema)
-        return
-    except _MISFIT:
-        pass  # once more, space by space
-    by_space: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in rows:
-        by_space[row[0]].append(row)
-    for courseid, own in by_space.items():
-        try:
-            yield pa.record_batch(arrays(schema.types, own), schema=schema)
-        except _MISFIT as error:
-            failures[courseid] = f"table {selected.table.name} : valeur inattendue ({type(error).__name__})"
 
 
 def _by_space(run: pa.Table, states: Mapping[int, State]) -> Iterator[tuple[int, pa.Table]]:
@@ -234,16 +188,3 @@ def _writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
     # Statistics of other columns would only repeat their values in the footer. In row groups as small as a space's,
     # zstd alone is faster than dictionaries, and smaller.
     return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=[SPACE, "id"])
-
-
-def _arrow_type(kind: sa.types.TypeEngine[Any]) -> pa.DataType:
-    match kind:
-        case sa.Double():
-            return pa.float64()
-        case sa.Numeric(precision=int() as precision, scale=int() as scale):
-            return (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale)
-        case sa.BigInteger():
-            return pa.int64()
-        case sa.LargeBinary():
-            return pa.binary()
-    return pa.string()

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from transition import journal, preflight, storage
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.backup.rows import exact
-from transition.backup.table import Content, arrays, arrow_schema
+from transition.backup.runs import arrays, arrow_schema
+from transition.backup.table import Content
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, refuse_all
 from transition.restore import scratch

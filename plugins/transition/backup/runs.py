@@ -1,0 +1,100 @@
+"""The rows of a table on their way into a backup: read from the server, held as Arrow holds them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from transition.backup.rows import Selected, State
+
+SPACE = "_space"  # the course id that a row belongs to; Moodle has columns named courseid, never one like this
+_RUN_BYTES = 32 * 2**20  # of rows sorted at a time: three times as much in memory, while the next ones are read
+_MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds of these
+
+Run = list[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a Moodle table, of some spaces: to be read once.
+
+    :param states: the state of each space that has rows, of the same snapshot. :param runs: all the rows, by id from
+        one run to the next, in the columns of :func:`arrow_schema`. :param failures: receives, while the runs are
+        read, the spaces with a value that does not fit its column's type, and why: their rows are not all in the runs.
+    """
+
+    table: sa.Table
+    states: Mapping[int, State]
+    runs: Iterator[Run]
+    failures: dict[int, str]
+
+
+def read_rows(selected: Selected) -> TableRows:
+    """The rows as the server has them; read while the connection of ``selected`` is open."""
+    states, failures = selected.states(), dict[int, str]()
+    return TableRows(selected.table, states, _of_server(selected, states, failures), failures)
+
+
+def in_runs(batches: Iterator[pa.RecordBatch]) -> Iterator[Run]:
+    """Batches in their order, as many at a time as memory may hold."""
+    run, held = Run(), 0
+    for batch in batches:
+        run.append(batch)
+        held += batch.nbytes
+        if held >= _RUN_BYTES:
+            yield run
+            run, held = [], 0
+    if run:
+        yield run
+
+
+def arrow_schema(table: sa.Table) -> pa.Schema:
+    """The columns of a table file: the space, then Moodle's columns, in Moodle's order."""
+    return pa.schema([(SPACE, pa.int64()), *((column.name, _arrow_type(column.type)) for column in table.c)])
+
+
+def arrays(types: Sequence[pa.DataType], rows: Sequence[Sequence[Any]]) -> list[pa.Array]:
+    """Rows as columns of these types. Raises one of Arrow's errors for a value that does not fit."""
+    return [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
+
+
+def _of_server(selected: Selected, states: Mapping[int, State], failures: dict[int, str]) -> Iterator[Run]:
+    if states:
+        schema = arrow_schema(selected.table)
+        batches = (_converted(selected.table.name, schema, rows, failures) for rows in selected.batches(states))
+        yield from in_runs(batch for some in batches for batch in some)
+
+
+def _converted(
+    name: str, schema: pa.Schema, rows: Sequence[tuple[Any, ...]], failures: dict[int, str]
+) -> Iterator[pa.RecordBatch]:
+    """Rows as Arrow holds them; those of a space with a value that does not fit are left out, and it has failed."""
+    try:
+        yield pa.record_batch(arrays(schema.types, rows), schema=schema)
+        return
+    except _MISFIT:
+        pass  # once more, space by space
+    by_space: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        by_space[row[0]].append(row)
+    for courseid, own in by_space.items():
+        try:
+            yield pa.record_batch(arrays(schema.types, own), schema=schema)
+        except _MISFIT as error:
+            failures[courseid] = f"table {name} : valeur inattendue ({type(error).__name__})"
+
+
+def _arrow_type(kind: sa.types.TypeEngine[Any]) -> pa.DataType:
+    match kind:
+        case sa.Double():
+            return pa.float64()
+        case sa.Numeric(precision=int() as precision, scale=int() as scale):
+            return (pa.decimal128 if precision <= 38 else pa.decimal256)(precision, scale)
+        case sa.BigInteger():
+            return pa.int64()
+        case sa.LargeBinary():
+            return pa.binary()
+    return pa.string()
