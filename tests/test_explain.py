@@ -6,8 +6,9 @@ multiplied first.
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transition import caps
 from transition.backup.rows import backup_traces, selected_rows
 from transition.campaign import Campaign
 from transition.plan import count_lines
+from transition.restore.stage import Request, restore
 from transition.state import tables
 
 MOODLE = "grown_moodle"
@@ -45,46 +47,85 @@ WITHOUT_INDEX = {
 BY_JSON = {"task_adhoc"}
 
 
-@pytest.fixture(scope="module")
-def grown_moodle(reference: Path) -> Iterator[sa.Engine]:
-    """The real Moodle database, each of its tables said to hold FACTOR times its rows, with as many rows a key."""
-    with tempfile.TemporaryDirectory() as folder:
-        with PrivateMariaDB(folder) as server:
-            load_dump(server, reference / DUMP, MOODLE)
-            grow(sa.create_engine(server.url(MOODLE), poolclass=sa.NullPool))
-        # The server reads the statistics of a table once, when it is first opened: a start is the sure way.
-        with PrivateMariaDB(folder) as server:
-            engine = sa.create_engine(server.url(MOODLE))
-            with engine.connect() as connection:
-                connection.execute(sa.text("SET GLOBAL innodb_stats_auto_recalc = OFF"))
-            yield engine
-            engine.dispose()
+@dataclass(frozen=True)
+class Site:
+    """A server that holds the real Moodle database, and a campaign there that has moved what it moves.
+
+    The plans of statements, by their text: ``reading``, of the log for a backup of some spaces and of many;
+    ``planning``, of what comes before the purge; ``moving``, within it.
+    """
+
+    server: PrivateMariaDB
+    folder: Path
+    reading: list[list[Any]]
+    planning: dict[str, list[Any]]
+    moving: dict[str, list[Any]]
+
+    def campaign(self, run_id: str = "explained") -> Campaign:
+        """The campaign, or a later one, on the server as it runs now."""
+        engine = sa.create_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
+        platform = reference_platform(self.folder / "storage")
+        return Campaign(platform, 2026, run_id, engine, dry_run=False, feed=self.folder / "feed")
 
 
 @pytest.fixture(scope="module")
-def campaign(grown_moodle: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
-    """A campaign at the point where its spaces are decided."""
-    folder = tmp_path_factory.mktemp("explained")
-    add_newcomers(grown_moodle)
-    reference_feed(folder / "feed")
-    platform = reference_platform(folder / "storage")
-    campaign = Campaign(platform, 2026, "explained", grown_moodle, dry_run=False, feed=folder / "feed")
-    run_chain(campaign, ["preflight", "apogee_sync", "detect_missing"])
-    return campaign
+def site(reference: Path) -> Iterator[Site]:
+    """Each table of Moodle's is said to hold FACTOR times its rows, with as many rows a key."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        PrivateMariaDB(f"{folder}/server", options=("--innodb-stats-auto-recalc=OFF",)) as server,
+    ):
+        load_dump(server, reference / DUMP, MOODLE)
+        grow(server, MOODLE)
+        site = Site(server, Path(folder), [], {}, {})
+        campaign = site.campaign()
+        add_newcomers(campaign.server)
+        reference_feed(site.folder / "feed")
+        run_chain(campaign, ["preflight", "apogee_sync", "detect_missing"])
+        for spaces in (range(2, 200), range(2, 5_000)):
+            site.reading.extend(read_log(campaign, spaces))
+        with explained(campaign.server) as plans:
+            run_chain(campaign, ["july_backup"])
+            count_lines(campaign)
+        site.planning.update(plans)
+        run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on", "freeze", "ex_rename"])
+        with explained(campaign.server) as plans:
+            caps.record(campaign)
+            run_chain(campaign, ["purge"])
+        site.moving.update(plans)
+        yield site
 
 
-def grow(engine: sa.Engine) -> None:
-    """Multiply the statistics of every table of the database."""
-    where = {"schema": engine.url.database, "factor": FACTOR}
-    with engine.begin() as connection:
-        connection.execute(sa.text("SET GLOBAL innodb_stats_auto_recalc = OFF"))
-        tables = list(connection.execute(sa.text("SHOW TABLES")).scalars())
-        connection.execute(sa.text(f"ANALYZE TABLE {', '.join(tables)}")).all()
+def grow(server: PrivateMariaDB, schema: str) -> None:
+    """Multiply the statistics of every table like Moodle's in a schema."""
+    where = {"schema": schema, "factor": FACTOR}
+    with sa.create_engine(server.url(), poolclass=sa.NullPool).begin() as connection:
+        found = connection.execute(sa.text(f"SHOW TABLES FROM {schema} LIKE 'mdl\\_%'")).scalars()
+        connection.execute(sa.text(f"ANALYZE TABLE {', '.join(f'{schema}.{table}' for table in found)}")).all()
         for statistics, values in (
             ("innodb_table_stats", "n_rows = n_rows * :factor, clustered_index_size = clustered_index_size * :factor"),
             ("innodb_index_stats", "stat_value = stat_value * :factor"),
         ):
-            connection.execute(sa.text(f"UPDATE mysql.{statistics} SET {values} WHERE database_name = :schema"), where)
+            mine = "database_name = :schema AND table_name LIKE 'mdl\\_%'"
+            connection.execute(sa.text(f"UPDATE mysql.{statistics} SET {values} WHERE {mine}"), where)
+    # The server reads the statistics of a table once, when it is first opened: a start is the sure way.
+    server.stop()
+    server.start()
+
+
+def read_log(campaign: Campaign, spaces: Sequence[int]) -> list[list[Any]]:
+    """Read the log as a backup does; returns the plan of what reads its states, and of what reads its rows."""
+    traces = backup_traces(campaign)[LOG]
+    with selected_rows(campaign, LOG, traces, spaces) as selected, explained(campaign.server) as plans:
+        assert sum(state.rows for state in selected.states().values()) > 0
+        selected.connection.execute(selected.in_order()).all()
+    return list(plans.values())
+
+
+def estimate(campaign: Campaign, table: str) -> int:
+    """How many rows the server believes to be in a table."""
+    with campaign.server.connect() as connection:
+        return int(connection.execute(sa.text(f"EXPLAIN SELECT * FROM {table}")).mappings().one()["rows"])
 
 
 @contextmanager
@@ -92,9 +133,9 @@ def explained(engine: sa.Engine, word: str = "JOIN") -> Iterator[dict[str, list[
     """Explains every statement that runs meanwhile and joins tables, or has another word: its plan, by its text."""
     plans: dict[str, list[Any]] = {}
 
-    def explain(_: object, cursor: Any, statement: str, parameters: Any, *__: object) -> None:
+    def explain(_: object, cursor: Any, statement: str, parameters: Any, __: object, many: bool) -> None:
         words = statement.lstrip("( \n").upper()
-        if statement not in plans and words.startswith(("SELECT", "INSERT", "DELETE")) and word in words:
+        if not many and statement not in plans and words.startswith(("SELECT", "INSERT", "DELETE")) and word in words:
             with cursor.connection.cursor() as other:
                 other.execute(f"EXPLAIN {statement}", parameters)
                 names = [column[0] for column in other.description]
@@ -115,12 +156,17 @@ def wrong(plans: dict[str, list[Any]]) -> Iterator[str]:
             continue  # read from end to end for the spaces that are wanted, which are many
         if not OURS.fullmatch(first) and first not in BY_JSON:
             yield f"starts from {first}: {statement}"
-        for step in plan[1:]:
-            table = step["table"] or ""
-            scans = step["type"] in ("ALL", "index") and int(step["rows"] or 0) > LARGE
-            once = table in WITHOUT_INDEX and "join buffer" in (step["Extra"] or "")
-            if scans and not OURS.fullmatch(table) and not once:
-                yield f"reads {step['rows']} rows of {table}: {statement}"
+        yield from scans(statement, plan[1:])
+
+
+def scans(statement: str, plan: list[Any]) -> Iterator[str]:
+    """Where a large table that is not one of ours is read whole."""
+    for step in plan:
+        table = step["table"] or ""
+        whole = step["type"] in ("ALL", "index") and int(step["rows"] or 0) > LARGE
+        once = table in WITHOUT_INDEX and "join buffer" in (step["Extra"] or "")
+        if whole and not OURS.fullmatch(table) and not once:
+            yield f"reads {step['rows']} rows of {table}: {statement}"
 
 
 @pytest.mark.parametrize("table", WITHOUT_INDEX)
@@ -129,33 +175,16 @@ def test_the_exceptions_have_no_index_to_use(reference_moodle: sa.Engine, table:
     assert WITHOUT_INDEX[table] not in {index["column_names"][0] for index in indexes}
 
 
-def test_the_log_is_read_from_end_to_end(campaign: Campaign) -> None:
-    traces, ways = backup_traces(campaign)[LOG], []
-    for spaces in (list(range(2, 200)), list(range(2, 5_000))):
-        with selected_rows(campaign, LOG, traces, spaces) as selected:
-            connection = selected.connection
-            with explained(campaign.server) as plans:
-                assert sum(state.rows for state in selected.states().values()) > 0
-                connection.execute(selected.in_order()).all()
-        ways += [[(step["table"], step["type"], step["Extra"]) for step in plan] for plan in plans.values()]
-    grouped, ordered = ways[0], ways[1]
-    assert [(table, way) for table, way, _ in grouped] == [(f"mdl_{LOG}", "ALL"), ("spaces", "eq_ref")]
-    assert [(table, way) for table, way, _ in ordered] == [(f"mdl_{LOG}", "index"), ("spaces", "eq_ref")]
-    assert "filesort" not in (ordered[0][2] or ""), "the whole log would be sorted first"
-    assert ways[2:] == ways[:2]
+def test_the_log_is_read_from_end_to_end(site: Site) -> None:
+    ways = [[(step["table"], step["type"]) for step in plan] for plan in site.reading]
+    assert ways == 2 * [[(f"mdl_{LOG}", "ALL"), ("spaces", "eq_ref")], [(f"mdl_{LOG}", "index"), ("spaces", "eq_ref")]]
+    sorts = ["filesort" in (plan[0]["Extra"] or "") for plan in site.reading]
+    assert sorts == 2 * [True, False], "of the states by space, not of the whole log"
 
 
-def test_the_statements_of_plan_backup_and_purge(campaign: Campaign) -> None:
-    with explained(campaign.server) as plans:
-        run_chain(campaign, ["july_backup"])
-        count_lines(campaign)
-    run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on", "freeze"])
-    with explained(campaign.server) as moving:
-        caps.record(campaign)
-        run_chain(campaign, ["purge"])
-    with campaign.server.connect() as connection:
-        rows = connection.execute(sa.text("EXPLAIN SELECT * FROM mdl_forum_posts")).mappings().one()["rows"]
-    assert int(rows) > LARGE, "the statistics were not read: every plan is good on a small table"
+def test_the_statements_of_plan_backup_and_purge(site: Site) -> None:
+    campaign, plans, moving = site.campaign(), site.planning, site.moving
+    assert estimate(campaign, "mdl_forum_posts") > LARGE, "the statistics were not read"
     assert len(plans) > 500
     assert len(moving) > 50
     found = list(wrong({**plans, **moving}))
@@ -169,3 +198,40 @@ def test_the_statements_of_plan_backup_and_purge(campaign: Campaign) -> None:
         join = "mdl_question_attempt_steps s STRAIGHT_JOIN mdl_question_attempts a ON a.id = s.questionattemptid + 0"
         connection.execute(sa.text(f"SELECT COUNT(*) FROM {join}"))
     assert list(wrong(backwards)), "a statement from the wrong side is not seen"
+
+
+def test_the_statements_that_read_the_archive(site: Site) -> None:
+    archive = site.campaign().archive_schema
+    grow(site.server, archive)
+    campaign = site.campaign()
+    assert estimate(campaign, f"{archive}.mdl_forum_posts") > LARGE, "the statistics were not read"
+    with explained(campaign.server, archive.upper()) as plans:
+        run_chain(campaign, ["file_contents", "enrolment", "verify", "maintenance_off"])
+    requests = {
+        "student": Request("LI3INF01", conflicts="skip", student="22300001"),
+        "whole": Request("LI3INF01", conflicts="skip", enrolments=True),
+    }
+    for name, request in requests.items():
+        later = site.campaign(name)
+        with explained(later.server, archive.upper()) as of_restore:
+            restore(later, request)
+        plans.update(of_restore)
+    # What began with the archive would have to read it whole: it has an index for nothing but what is looked up there.
+    read, whole = archive_steps(archive, plans)
+    assert read > 1_000
+    assert not whole, "\n\n".join(whole)
+    with explained(campaign.server) as backwards, campaign.server.connect() as connection:
+        join = f"{archive}.mdl_forum_read p STRAIGHT_JOIN ecampus_transition.restore_row r ON r.id = p.id"
+        connection.execute(sa.text(f"SELECT COUNT(*) FROM {join}"))
+    assert archive_steps(archive, backwards)[1], "a statement from the wrong side is not seen"
+
+
+def archive_steps(archive: str, plans: dict[str, list[Any]]) -> tuple[int, list[str]]:
+    """How often statements read a table of the archive, and where they read one whole."""
+    read, whole = 0, list[str]()
+    for text, plan in plans.items():
+        named = re.findall(rf"{archive}`?\.`?(mdl_\w+)`?(?: (?:AS )?(\w+))?", text)
+        steps = [step for step in plan if step["table"] in {name for pair in named for name in pair}]
+        read += len(steps)
+        whole += scans(text, steps)
+    return read, whole

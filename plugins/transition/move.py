@@ -5,6 +5,7 @@ import time
 import sqlalchemy as sa
 
 from transition import journal
+from transition.archive_indexes import shed_indexes
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
@@ -38,6 +39,7 @@ def create_archive_table(connection: sa.Connection, campaign: Campaign, name: st
             f"La table d'archive {target.schema}.{target.name} n'a pas les colonnes de Moodle (mise à jour entre deux"
             " exécutions ?) : renommez-la, puis relancez l'étape approval.freeze."
         )
+    shed_indexes(connection, campaign, name)  # of a table that is there too: a kill may have come before
 
 
 def move_rule(campaign: Campaign, rule: str) -> int:

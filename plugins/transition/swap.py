@@ -17,6 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from transition import journal
+from transition.archive_indexes import shed_indexes
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
@@ -258,7 +259,7 @@ class _Swap:
         with self.campaign.engine.connect() as connection:
             if self._by_spaces(connection):
                 point(connection, self.campaign, self.name, self.campaign.archive_schema)
-                self._shed_indexes(connection)
+            shed_indexes(connection, self.campaign, self.name)
             connection.commit()
             columns = [column.name for column in self.source.c]
             late = sa.select(*self.archive.c).where(self.archive.c.id > self._load().max_id)
@@ -266,24 +267,6 @@ class _Swap:
             self._record(connection, self._planned(connection))  # what was checked before the RENAME
             self._set(connection, state="done")
             connection.commit()
-
-    def _shed_indexes(self, connection: sa.Connection) -> None:
-        """Leave the archive, of its indexes, the one by which a space's rows are found.
-
-        A restore deletes each row from the archive: from Moodle's nine indexes on the log, that took most of its time.
-        """
-        query = sa.text(
-            "SELECT index_name, column_name FROM information_schema.statistics WHERE table_schema = :schema"
-            " AND table_name = :name AND index_name <> 'PRIMARY' ORDER BY index_name, seq_in_index"
-        )
-        found: dict[str, list[str]] = {}
-        for index, column in connection.execute(query, {"schema": self.archive.schema, "name": self.archive.name}):
-            found.setdefault(index, []).append(column)
-        by = spaces_column(connection, self.campaign, self.name)
-        useful = sorted((len(columns), index) for index, columns in found.items() if columns[0] == by)
-        if shed := found.keys() - {index for _, index in useful[:1]}:
-            dropped = ", ".join(f"DROP INDEX {quoted(index)}" for index in sorted(shed))
-            connection.execute(sa.text(f"ALTER TABLE {quoted(self.archive)} {dropped}"))
 
     def _record(self, connection: sa.Connection, counts: Mapping[tuple[str, int], int]) -> None:
         progress = tables.progress
