@@ -3,7 +3,6 @@
 Rows of all spaces are interleaved, as they are on a site where everybody works at the same time. All data is invented.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from demo.catalogue import create_tables, read_catalogue
+from transition.moodle.database import index_definitions
 
 PREFIX, SITE = "mdl_", "http://bench.example"
 FIRST = 2  # the first course id after the site's own
@@ -140,10 +140,10 @@ def fill(connection: sa.Connection, name: str, rows: int, values: dict[str, str]
 @contextmanager
 def without_indexes(connection: sa.Connection, table: str) -> Iterator[None]:
     """Make a table's indexes once its rows are there: a fraction of the time, and pages as full as OPTIMIZE leaves."""
-    definition = connection.exec_driver_sql(f"SHOW CREATE TABLE {table}").one()[1]
-    indexes = re.findall(r"^  ((?:UNIQUE |FULLTEXT )?KEY (`[^`]+`) .+?),?$", definition, re.MULTILINE)
+    indexes = index_definitions(connection.exec_driver_sql(f"SHOW CREATE TABLE {table}").one()[1])
     if indexes:
-        connection.exec_driver_sql(f"ALTER TABLE {table} {', '.join(f'DROP INDEX {name}' for _, name in indexes)}")
+        connection.exec_driver_sql(f"ALTER TABLE {table} {', '.join(f'DROP INDEX {name}' for name in indexes)}")
     yield
     if indexes:
-        connection.exec_driver_sql(f"ALTER TABLE {table} {', '.join(f'ADD {index}' for index, _ in indexes)}")
+        added = ", ".join(f"ADD {definition}" for definition in indexes.values())
+        connection.exec_driver_sql(f"ALTER TABLE {table} {added}")

@@ -222,7 +222,7 @@ def test_its_teachers_stay_and_the_new_students_come(years: Years) -> None:
 
 def test_the_new_element_has_one_space_and_its_students(years: Years) -> None:
     assert years.sentence == (
-        "Éléments de la maquette sans espace : 1, dont 1 seront créés après l'approbation ; liste :"
+        "Éléments de la maquette sans espace : 1, dont 1 sera créé après l'approbation ; liste :"
         " reports/espaces-a-creer.csv."
     )
     ((courseid, fullname, category),) = years.execute(

@@ -13,6 +13,7 @@ from transition.apogee import tables as apogee
 from transition.apogee.codes import compare_key
 from transition.apogee.model import run_lots
 from transition.campaign import Campaign
+from transition.french import counted
 from transition.moodle.categories import category_ids
 from transition.state.tables import missing_space
 
@@ -149,7 +150,9 @@ def sentence(campaign: Campaign) -> str:
     total, possible = len(listed(campaign)), len(new_spaces(campaign))
     if not total:
         return ""
-    done = f"{possible} seront créés après l'approbation" if creates(campaign) else "aucun ne sera créé"
+    done = "aucun ne sera créé"
+    if creates(campaign):
+        done = f"{counted(possible, 'sera créé', 'seront créés')} après l'approbation"
     return f"Éléments de la maquette sans espace : {total}, dont {done} ; liste : reports/{CSV_NAME}."
 
 

@@ -22,7 +22,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
-from transition.moodle.database import quoted, table_like
+from transition.moodle.database import index_definitions, quoted, table_like
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
@@ -139,8 +139,7 @@ class _Swap:
 
     def _indexes(self, connection: sa.Connection) -> dict[str, str]:
         """The source's indexes besides its primary key: quoted name to definition."""
-        line = re.compile(r"^  ((?:UNIQUE )?KEY (`(?:[^`]|``)+`) .+?),?$", re.MULTILINE)
-        return {found[2]: found[1] for found in line.finditer(self._definition(connection, self.source))}
+        return index_definitions(self._definition(connection, self.source))
 
     def _index(self) -> None:
         """Make the indexes once the rows are there, which takes a fraction of what they cost row by row; compare."""

@@ -1,5 +1,6 @@
 """A Moodle database as tables: names and columns reflected from the server, never assumed."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -148,3 +149,9 @@ def quoted(table: sa.Table | str, schema: str | None = None) -> str:
         name = table
     parts = [schema, name] if schema else [name]
     return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+def index_definitions(definition: str) -> dict[str, str]:
+    """The indexes besides the primary key in what ``SHOW CREATE TABLE`` says: quoted name to definition."""
+    lines = re.finditer(r"^  ((?:UNIQUE |FULLTEXT )?KEY (`(?:[^`]|``)+`) .+?),?$", definition, re.MULTILINE)
+    return {found[2]: found[1] for found in lines}
