@@ -33,7 +33,7 @@ from transition.verify import verify
 OPTIONS = {"large": ("--innodb-buffer-pool-size=2G",)}
 SIZES = {"tiny": Size(20, 19, 3_000), "default": Size(200, 190, 4_000), "large": Size(2_000, 1_900, 4_000)}
 # The campaign alone, at growing sizes; Moodle's own is last, and only foretold.
-CURVE = tuple(Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 400, 800))
+CURVE = tuple(Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 400, 800, 2_000))
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MOODLE, COPY, LOADED = "bench_moodle", "bench_copy", "bench_loaded"
 LOG = "logstore_standard_log"

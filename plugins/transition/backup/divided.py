@@ -90,7 +90,7 @@ def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
 
 
 def _check_disk(campaign: Campaign, name: str) -> None:
-    """Refuse to divide a table that this machine's disk cannot hold: compressed, its rows take less than there."""
+    """Refuse to divide a table that this machine's disk cannot hold: its rows take about what they take in the base."""
     table = campaign.moodle[name]
     query = sa.text(
         "SELECT data_length FROM information_schema.tables WHERE table_schema = :schema AND table_name = :name"

@@ -18,9 +18,8 @@ from transition.state import tables
 from transition.traces import all_traces
 
 _CHUNK_BYTES = 8 * 2**20
-_SHARE = (
-    20  # a table is read from end to end for one space in so many: a look-up takes as long as so many rows in order
-)
+# For one space in so many a table is read from end to end: in the time of one look-up, as many rows are read in order.
+_SHARE = 20
 _CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 
 
