@@ -22,6 +22,7 @@ from transition.errors import TransitionError
 from transition.progress import Progress
 from transition.rules.compile import Trace
 
+_CHUNK_ROWS = 5_000  # of a batch, which is what a reader holds at once
 Parts = Sequence[Sequence[int]]  # the spaces of each set; in ascending order, from one set to the next as well
 
 
@@ -78,7 +79,7 @@ def divide(rows: TableRows, parts: Parts, files: Sequence[BinaryIO]) -> DividedT
             run.clear()
             borders = np.searchsorted(table[SPACE].to_numpy(), firsts)
             for writer, (start, end) in zip(writers, pairwise([0, *borders, len(table)]), strict=True):
-                writer.write_table(table.slice(start, end - start))
+                writer.write_table(table.slice(start, end - start), max_chunksize=_CHUNK_ROWS)
             progress.step(table.nbytes / 2**20, len(table))
     return DividedTable(rows.table, rows.states, rows.failures, parts, files)
 

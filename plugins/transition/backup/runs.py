@@ -16,6 +16,14 @@ _MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds
 
 Run = list[pa.RecordBatch]
 
+# Arrow's own allocator keeps what a thread has freed, and each table is written by a thread of its own.
+pa.set_memory_pool(pa.system_memory_pool())
+
+
+def release_memory() -> None:
+    """Give back to the system what Arrow has freed: else it stays with the process, set after set."""
+    pa.default_memory_pool().release_unused()
+
 
 @dataclass(frozen=True)
 class TableRows:
