@@ -193,7 +193,7 @@ def test_the_backup_of_another_site_is_not_relied_upon(open_campaign: Open, few_
 def test_a_space_reads_its_own_row_groups_only(
     open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup_rows, "_CHUNK_ROWS", 50)
+    monkeypatch.setattr(backup_rows, "CHUNK_ROWS", 50)
     monkeypatch.setattr(backup_runs, "_RUN_BYTES", 1)
     campaign = open_campaign()
     july_backup(campaign)

@@ -72,8 +72,7 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
         for part in [courses] if reads_whole(campaign, of_table, courses) else slices(courses):
             with selected_rows(campaign, name, of_table, part) as selected:
                 for courseid, state in selected.states().items():
-                    if courseid in found:
-                        found[courseid][name] = (state.rows, state.checksum)
+                    found[courseid][name] = (state.rows, state.checksum)
     return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
 
 

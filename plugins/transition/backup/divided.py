@@ -15,33 +15,30 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from transition.backup.rows import State, reads_whole, selected_rows
+from transition.backup.rows import CHUNK_ROWS, reads_whole, selected_rows
 from transition.backup.runs import SPACE, TableRows, arrow_schema, in_runs, read_rows
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.progress import Progress
 from transition.rules.compile import Trace
 
-_CHUNK_ROWS = 5_000  # of a batch, which is what a reader holds at once
 Parts = Sequence[Sequence[int]]  # the spaces of each set; in ascending order, from one set to the next as well
 
 
 @dataclass(frozen=True)
 class DividedTable:
-    """The rows of a table, in one file for each set, of one snapshot."""
+    """The rows of a table, of one snapshot, in one file for each set; ``source``: what was read of them all."""
 
-    table: sa.Table
-    states: Mapping[int, State]
-    failures: Mapping[int, str]
+    source: TableRows
     parts: Parts
     files: Sequence[BinaryIO]
 
     def rows(self, number: int) -> TableRows:
         """The rows of the set ``number``, counted from 0."""
-        spaces = self.parts[number]
-        states = {courseid: self.states[courseid] for courseid in spaces if courseid in self.states}
-        failures = {courseid: self.failures[courseid] for courseid in spaces if courseid in self.failures}
-        return TableRows(self.table, states, in_runs(_batches(self.files[number])), failures)
+        source, spaces = self.source, self.parts[number]
+        states = {courseid: source.states[courseid] for courseid in spaces if courseid in source.states}
+        failures = {courseid: source.failures[courseid] for courseid in spaces if courseid in source.failures}
+        return TableRows(source.table, states, in_runs(_batches(self.files[number])), failures)
 
 
 @contextmanager
@@ -79,9 +76,9 @@ def divide(rows: TableRows, parts: Parts, files: Sequence[BinaryIO]) -> DividedT
             run.clear()
             borders = np.searchsorted(table[SPACE].to_numpy(), firsts)
             for writer, (start, end) in zip(writers, pairwise([0, *borders, len(table)]), strict=True):
-                writer.write_table(table.slice(start, end - start), max_chunksize=_CHUNK_ROWS)
+                writer.write_table(table.slice(start, end - start), max_chunksize=CHUNK_ROWS)
             progress.step(table.nbytes / 2**20, len(table))
-    return DividedTable(rows.table, rows.states, rows.failures, parts, files)
+    return DividedTable(rows, parts, files)
 
 
 def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:

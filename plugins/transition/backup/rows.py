@@ -20,7 +20,7 @@ from transition.traces import all_traces
 _CHUNK_BYTES = 8 * 2**20
 # For one space in so many a table is read from end to end: in the time of one look-up, as many rows are read in order.
 _SHARE = 20
-_CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
+CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class State:
     @property
     def chunk(self) -> int:
         """How many of these rows to hold in memory at a time, whatever their size."""
-        return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // max(1, self.largest)))
+        return max(1, min(CHUNK_ROWS, _CHUNK_BYTES // max(1, self.largest)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Selected:
             while rows := cursor.fetchmany(size):
                 batch += rows
                 cost += sum(largest.get(row[0], 0) for row in rows)
-                if cost >= _CHUNK_BYTES or len(batch) >= _CHUNK_ROWS:
+                if cost >= _CHUNK_BYTES or len(batch) >= CHUNK_ROWS:
                     yield batch
                     batch, cost = [], 0
         if batch:

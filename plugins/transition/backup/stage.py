@@ -139,10 +139,11 @@ def _write_set(
     broken: set[str] = set()
     progress = Progress(f"Sauvegarde ({len(spaces)} espaces)", len(traces_by_table), "tables", "lignes")
     for table, traces in traces_by_table.items():
-        path, states = folder / f"{table}.parquet", dict[int, State]()
+        path = folder / f"{table}.parquet"
+        states: Mapping[int, State] = {}
         try:
             with _rows(campaign, table, traces, spaces, divided) as source:
-                states = dict(source.states)
+                states = source.states
                 written = write_table(source, path) if states else None
         except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
             # Which spaces have rows there is known only once their states are.
