@@ -9,10 +9,22 @@ from transition.moodle.database import quoted
 
 
 def rows_checksum(table: sa.Table | sa.Subquery, without: Collection[str] = ()) -> sa.ColumnElement[int]:
-    """An aggregate: 63 bits that change when any row, any column of any row, or the set of rows changes.
+    """An aggregate of :func:`row_checksum`: 63 bits that change when any row, or the set of rows, changes.
 
-    The order of rows does not matter. A CRC of each row, which a change escapes once in four billion, and which costs a
-    server that reads the row next to nothing: a digest like MD5 takes longer than the reading.
+    The order of rows does not matter.
+    """
+    return sa.literal_column(f"BIT_XOR(CAST({_of_row(table, without)} AS UNSIGNED))", BIGINT(unsigned=True))
+
+
+def row_checksum(table: sa.Table) -> sa.ColumnElement[int]:
+    """63 bits that change when any column of a row changes; all of a set's, by XOR, are its :func:`rows_checksum`."""
+    return sa.literal_column(_of_row(table), BIGINT(unsigned=True))
+
+
+def _of_row(table: sa.Table | sa.Subquery, without: Collection[str] = ()) -> str:
+    """A CRC of the row, which a change escapes once in four billion, and which costs a server that reads the row next
+    to nothing: a digest like MD5 takes longer than the reading.
+
     :param table: among what the statement selects from, with its ``id``; a subquery has a name.
     :param without: columns to leave out.
     """
@@ -20,8 +32,7 @@ def rows_checksum(table: sa.Table | sa.Subquery, without: Collection[str] = ()) 
     name = quoted(table if isinstance(table, sa.Table) else table.name)
     row = ", ".join(_value(name, column) for column in table.c if column.name not in without)
     # CRCs alone would cancel each other out when two rows exchange a value: each counts times a factor of its own.
-    own = f"CRC32(CONCAT_WS('|', {row})) * (1 + MOD({name}.id, 2147483647))"
-    return sa.literal_column(f"BIT_XOR(CAST({own} AS UNSIGNED))", BIGINT(unsigned=True))
+    return f"CRC32(CONCAT_WS('|', {row})) * (1 + MOD({name}.id, 2147483647))"
 
 
 def _value(table: str, column: sa.ColumnElement[object]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from tests.backup.conftest import Edit, Open
 from transition.backup import manifest as sets
 from transition.backup import rows as backup_rows
 from transition.backup import runs as backup_runs
-from transition.backup import stage
+from transition.backup import table as backup_table
 from transition.backup.coverage import stale_spaces
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.backup.read import read_space
-from transition.backup.rows import backup_traces
+from transition.backup.rows import Selected, backup_traces
 from transition.backup.stage import IncompleteBackupError, complete_backup, july_backup
-from transition.backup.table import write_table
 from transition.campaign import Campaign
+from transition.moodle.database import quoted
 from transition.state import tables
 
 LI3INF01, LI3INF02, L1MAT101 = 2, 3, 4
@@ -193,7 +193,8 @@ def test_the_backup_of_another_site_is_not_relied_upon(open_campaign: Open, few_
 def test_a_space_reads_its_own_row_groups_only(
     open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup_rows, "CHUNK_ROWS", 50)
+    for module in (backup_rows, backup_table):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 50)
     monkeypatch.setattr(backup_runs, "_RUN_BYTES", 1)
     campaign = open_campaign()
     july_backup(campaign)
@@ -226,24 +227,39 @@ def test_a_value_that_does_not_fit_fails_its_space_only(open_campaign: Open, few
     assert [(entry.courseid, "forum_grades" in entry.detail) for entry in failed] == [(LI3INF02, True)]
 
 
-def test_a_table_that_fails_fails_the_stage_after_the_rest_is_done(
-    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(source: Any, path: Any) -> Any:
-        if source.table.name == "mdl_forum_grades":
-            raise OSError("disque")
-        return written(source, path)
+def no_space_left(selected: Selected) -> None:
+    raise OSError("No space left on device")
 
-    written = write_table
+
+def lose_connection(selected: Selected) -> None:
+    number = selected.connection.execute(sa.text("SELECT CONNECTION_ID()")).scalar_one()
+    with selected.connection.engine.connect() as other:
+        other.execute(sa.text(f"KILL {number}"))
+
+
+def lose_keys(selected: Selected) -> None:
+    assert isinstance(selected.source.left, sa.Table)
+    selected.connection.rollback()  # the snapshot is for reading only
+    selected.connection.execute(sa.text(f"DROP TEMPORARY TABLE {quoted(selected.source.left)}"))
+
+
+@pytest.mark.parametrize("fault", [no_space_left, lose_connection, lose_keys])
+def test_a_table_that_fails_fails_the_stage_after_the_rest_is_done(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Selected], None]
+) -> None:
+    def broken(selected: Selected) -> Any:
+        if selected.table.name == "mdl_forum_grades":
+            fault(selected)
+        return batches(selected)
+
+    batches = Selected.batches
     campaign = open_campaign()
     with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError, match="forum_grades"):
-        patch.setattr(stage, "write_table", broken)
+        patch.setattr(Selected, "batches", broken)
         july_backup(campaign)
-    missing = stale_spaces(campaign)
-    assert set() < missing.keys() < SPACES
+    assert stale_spaces(campaign).keys() == SPACES
     july_backup(campaign)
     assert stale_spaces(campaign) == {}
-    assert the_set(campaign).manifest.spaces.keys() == missing.keys()
 
 
 def test_what_the_disk_changed_before_it_was_read_back_is_not_verified(

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.restore.conftest import NAME, World
 from tests.restore.test_stage import alter
 from tests.support.dump import compare
+from transition.backup.manifest import BackupSet
+from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.restore import scratch
 from transition.restore.drill import latest_year, restore_drill
 
 
@@ -40,6 +44,20 @@ def test_a_drill_names_what_would_not_come_back(world: World) -> None:
     with pytest.raises(TransitionError, match=r"LI3INF01 : .*quiz_attempts\.parquet est absent ou altéré"):
         restore_drill(campaign, number=100, seed=1)
     assert f"{NAME}_2026_drill" not in world.schemas()
+
+
+def test_a_drill_sees_a_row_that_did_not_come_back_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(campaign: Campaign, backup: BackupSet, courseid: int, schema: str) -> int:
+        rows = load(campaign, backup, courseid, schema)
+        if courseid in backup.manifest.tables["quiz_attempts"].spaces:
+            with campaign.server.begin() as connection:
+                connection.execute(sa.text(f"UPDATE {schema}.mdl_quiz_attempts SET sumgrades = 1 ORDER BY id LIMIT 1"))
+        return rows
+
+    load = scratch.load
+    monkeypatch.setattr(scratch, "load", loaded)
+    with pytest.raises(TransitionError, match=r"LI3INF01 : table quiz_attempts : \d+ lignes relues .*d'autres valeurs"):
+        restore_drill(world.open("drill"), number=100, seed=1)
 
 
 def test_the_latest_year_that_has_a_backup(still_world: World) -> None:

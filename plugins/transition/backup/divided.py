@@ -16,7 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from transition.backup.rows import CHUNK_ROWS, reads_whole, selected_rows
-from transition.backup.runs import SPACE, TableRows, arrow_schema, in_runs, read_rows
+from transition.backup.runs import SPACE, TableRows, in_runs, read_rows, run_schema
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.progress import Progress
@@ -35,10 +35,12 @@ class DividedTable:
 
     def rows(self, number: int) -> TableRows:
         """The rows of the set ``number``, counted from 0."""
-        source, spaces = self.source, self.parts[number]
-        states = {courseid: source.states[courseid] for courseid in spaces if courseid in source.states}
-        failures = {courseid: source.failures[courseid] for courseid in spaces if courseid in source.failures}
-        return TableRows(source.table, states, in_runs(_batches(self.files[number])), failures)
+        failures = {
+            courseid: self.source.failures[courseid]
+            for courseid in self.parts[number]
+            if courseid in self.source.failures
+        }
+        return TableRows(self.source.table, in_runs(_batches(self.files[number])), failures)
 
 
 @contextmanager
@@ -59,25 +61,26 @@ def divided_tables(
                     _check_disk(campaign, name)
                     own = [files.enter_context(tempfile.TemporaryFile()) for _ in parts]
                     with selected_rows(campaign, name, traces, spaces) as selected:
-                        divided[name] = divide(read_rows(selected), parts, own)
+                        last = selected.connection.execute(sa.select(sa.func.max(selected.table.c.id))).scalar()
+                        divided[name] = divide(read_rows(selected), parts, own, last or 0)
         yield divided
 
 
-def divide(rows: TableRows, parts: Parts, files: Sequence[BinaryIO]) -> DividedTable:
-    """Write each run of rows to the files of the sets that its spaces are in."""
-    schema, firsts = arrow_schema(rows.table), [part[0] for part in parts[1:]]
+def divide(rows: TableRows, parts: Parts, files: Sequence[BinaryIO], last_id: int) -> DividedTable:
+    """Write each run of rows to the files of the sets that its spaces are in; ``last_id``: of the whole table."""
+    schema, firsts = run_schema(rows.table), [part[0] for part in parts[1:]]
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with ExitStack() as closing:
         writers = [closing.enter_context(pa.ipc.new_stream(file, schema, options=options)) for file in files]
-        total = sum(state.rows for state in rows.states.values())
-        progress = Progress(f"Lecture de {rows.table.name} pour {len(parts)} jeux", total, "lignes", "Mio")
+        progress = Progress(f"Lecture de {rows.table.name} pour {len(parts)} jeux", last_id, "identifiants", "lignes")
         for run in rows.runs:
+            read = run[-1]["id"][-1].as_py()
             table = pa.Table.from_batches(run).sort_by(SPACE)
             run.clear()
             borders = np.searchsorted(table[SPACE].to_numpy(), firsts)
             for writer, (start, end) in zip(writers, pairwise([0, *borders, len(table)]), strict=True):
                 writer.write_table(table.slice(start, end - start), max_chunksize=CHUNK_ROWS)
-            progress.step(table.nbytes / 2**20, len(table))
+            progress.step(len(table), read - progress.done)
     return DividedTable(rows, parts, files)
 
 

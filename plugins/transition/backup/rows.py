@@ -1,6 +1,6 @@
 """The rows that a backup holds: which they are, what state they are in, and how they are read."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from MySQLdb.cursors import SSCursor
 
 from transition.campaign import Campaign
-from transition.checksum import rows_checksum
+from transition.checksum import row_checksum, rows_checksum
 from transition.key_views import Whole, whole_by
 from transition.keys import temporary_keys
 from transition.moodle.database import quoted
@@ -17,24 +17,19 @@ from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
 from transition.traces import all_traces
 
-_CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 8 * 2**20  # of texts and blobs
 # For one space in so many a table is read from end to end: in the time of one look-up, as many rows are read in order.
 _SHARE = 20
 CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
+_FETCHED = 20  # rows whose size is not known yet
 
 
 @dataclass(frozen=True)
 class State:
-    """The rows of one space in one table: how many, their checksum, the bytes of text and blobs of the largest."""
+    """The rows of one space in one table: how many, and their checksum."""
 
     rows: int
     checksum: int
-    largest: int
-
-    @property
-    def chunk(self) -> int:
-        """How many of these rows to hold in memory at a time, whatever their size."""
-        return max(1, min(CHUNK_ROWS, _CHUNK_BYTES // max(1, self.largest)))
 
 
 @dataclass(frozen=True)
@@ -68,46 +63,35 @@ class Selected:
         return cls(connection, table, source, table.c.id, spaces.c.courseid)
 
     def states(self) -> dict[int, State]:
-        """The state of each space that has rows, by course id, in ascending order."""
-        sizes = [
-            sa.func.coalesce(sa.func.octet_length(c), 0)
-            for c in self.table.c
-            if isinstance(c.type, sa.Text | sa.LargeBinary)
-        ]
-        largest = sa.func.max(sum(sizes, start=sa.literal(0)))
-        query = self._select(self.courseid, sa.func.count(), rows_checksum(self.table), largest)
-        found = self.connection.execute(query.group_by(self.courseid)).all()
-        return {
-            courseid: State(rows, int(checksum), int(largest)) for courseid, rows, checksum, largest in sorted(found)
-        }
+        """The state of each space that has rows, by course id."""
+        query = self._select(self.courseid, sa.func.count(), rows_checksum(self.table)).group_by(self.courseid)
+        found = self.connection.execute(query).all()
+        return {courseid: State(rows, int(checksum)) for courseid, rows, checksum in found}
 
-    def batches(self, states: Mapping[int, State]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows by id, whatever their space, streamed: the course id, then Moodle's columns.
-
-        In this order the server reads its table from one end to the other; by space, it would jump for every row.
-        :param states: of the same snapshot; they say how many rows to hold at a time.
-        """
+    def batches(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The rows of :meth:`in_order`, streamed: a few thousand at a time, fewer where they are large."""
         query = str(self.in_order().compile(dialect=self.connection.dialect))
-        largest = {courseid: state.largest for courseid, state in states.items()}
-        size = min(state.chunk for state in states.values())
         batch: list[tuple[Any, ...]] = []
-        cost = 0
+        held = 0
         # The driver's own cursor and tuples: SQLAlchemy's rows take as long again.
         with closing(self.connection.connection.cursor(SSCursor)) as cursor:
             cursor.execute(query)
-            while rows := cursor.fetchmany(size):
+            while rows := cursor.fetchmany(_FETCHED):
                 batch += rows
-                cost += sum(largest.get(row[0], 0) for row in rows)
-                if cost >= _CHUNK_BYTES or len(batch) >= CHUNK_ROWS:
+                held += sum(row[2] for row in rows)
+                if held >= CHUNK_BYTES or len(batch) >= CHUNK_ROWS:
                     yield batch
-                    batch, cost = [], 0
+                    batch, held = [], 0
         if batch:
             yield batch
 
     def in_order(self) -> sa.Select[Any]:
-        """The statement that :meth:`batches` reads."""
-        columns = [exact(column) for column in self.table.c]
-        return self._select(self.courseid.label("_space"), *columns).order_by(self.id)
+        """The rows by id, whatever their space: the course id, the checksum, the size, then Moodle's columns.
+
+        In this order the server reads its table from one end to the other; by space, it would jump for every row.
+        """
+        columns = [_exact(column) for column in self.table.c]
+        return self._select(self.courseid, row_checksum(self.table), _size(self.table), *columns).order_by(self.id)
 
     def _select(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         return sa.select(*columns).select_from(self.source).prefix_with("STRAIGHT_JOIN")
@@ -196,6 +180,13 @@ def within(trace: Trace, courses: Collection[int]) -> Trace:
     return replace(trace, rows=trace.rows.where(column.in_(courses)))
 
 
-def exact(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+def _size(table: sa.Table) -> sa.ColumnElement[int]:
+    """The bytes of a row's texts and blobs."""
+    large = [column for column in table.c if isinstance(column.type, sa.Text | sa.LargeBinary)]
+    sizes = (f"COALESCE(OCTET_LENGTH({quoted(table)}.{quoted(column.name)}), 0)" for column in large)
+    return sa.literal_column(" + ".join(("0", *sizes)), sa.BigInteger)
+
+
+def _exact(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """A FLOAT is sent with six digits only; as a DOUBLE it is sent with all."""
     return (column * sa.literal_column("1e0")).label(column.name) if isinstance(column.type, sa.Double) else column

@@ -1,16 +1,18 @@
 """The rows of a table on their way into a backup: read from the server, held as Arrow holds them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from transition.backup.rows import Selected, State
+from transition.backup.rows import Selected
 
-SPACE = "_space"  # the course id that a row belongs to; Moodle has columns named courseid, never one like this
+# What comes with a row: the course id that it belongs to, the server's checksum of it, the bytes of its texts. Moodle
+# has columns named courseid, never one like these.
+SPACE, CHECKSUM, SIZE = "_space", "_checksum", "_size"
 _RUN_BYTES = 32 * 2**20  # of rows sorted at a time: three times as much in memory, while the next ones are read
 _MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds of these
 
@@ -29,21 +31,21 @@ def release_memory() -> None:
 class TableRows:
     """Rows of a Moodle table, of some spaces: to be read once.
 
-    :param states: the state of each space that has rows, of the same snapshot. :param runs: all the rows, by id from
-        one run to the next, in the columns of :func:`arrow_schema`. :param failures: receives, while the runs are
-        read, the spaces with a value that does not fit its column's type, and why: their rows are not all in the runs.
+    :param runs: all the rows, by id from one run to the next, in the columns of :func:`run_schema`.
+    :param failures: receives, while the runs are read, the spaces with a value that does not fit its column's type, and
+        why: their rows are not all in the runs.
     """
 
     table: sa.Table
-    states: Mapping[int, State]
     runs: Iterator[Run]
     failures: dict[int, str]
 
 
 def read_rows(selected: Selected) -> TableRows:
     """The rows as the server has them; read while the connection of ``selected`` is open."""
-    states, failures = selected.states(), dict[int, str]()
-    return TableRows(selected.table, states, _of_server(selected, states, failures), failures)
+    failures, schema = dict[int, str](), run_schema(selected.table)
+    batches = (_converted(selected.table.name, schema, rows, failures) for rows in selected.batches())
+    return TableRows(selected.table, in_runs(batch for some in batches for batch in some), failures)
 
 
 def in_runs(batches: Iterator[pa.RecordBatch]) -> Iterator[Run]:
@@ -59,21 +61,15 @@ def in_runs(batches: Iterator[pa.RecordBatch]) -> Iterator[Run]:
         yield run
 
 
-def arrow_schema(table: sa.Table) -> pa.Schema:
+def file_schema(table: sa.Table) -> pa.Schema:
     """The columns of a table file: the space, then Moodle's columns, in Moodle's order."""
     return pa.schema([(SPACE, pa.int64()), *((column.name, _arrow_type(column.type)) for column in table.c)])
 
 
-def arrays(types: Sequence[pa.DataType], rows: Sequence[Sequence[Any]]) -> list[pa.Array]:
-    """Rows as columns of these types. Raises one of Arrow's errors for a value that does not fit."""
-    return [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)]
-
-
-def _of_server(selected: Selected, states: Mapping[int, State], failures: dict[int, str]) -> Iterator[Run]:
-    if states:
-        schema = arrow_schema(selected.table)
-        batches = (_converted(selected.table.name, schema, rows, failures) for rows in selected.batches(states))
-        yield from in_runs(batch for some in batches for batch in some)
+def run_schema(table: sa.Table) -> pa.Schema:
+    """The columns of a run: those of the file, with the row's checksum and its size behind the space."""
+    space, *columns = file_schema(table)
+    return pa.schema([space, (CHECKSUM, pa.int64()), (SIZE, pa.int64()), *columns])
 
 
 def _converted(
@@ -81,7 +77,7 @@ def _converted(
 ) -> Iterator[pa.RecordBatch]:
     """Rows as Arrow holds them; those of a space with a value that does not fit are left out, and it has failed."""
     try:
-        yield pa.record_batch(arrays(schema.types, rows), schema=schema)
+        yield _batch(schema, rows)
         return
     except _MISFIT:
         pass  # once more, space by space
@@ -90,9 +86,14 @@ def _converted(
         by_space[row[0]].append(row)
     for courseid, own in by_space.items():
         try:
-            yield pa.record_batch(arrays(schema.types, own), schema=schema)
+            yield _batch(schema, own)
         except _MISFIT as error:
             failures[courseid] = f"table {name} : valeur inattendue ({type(error).__name__})"
+
+
+def _batch(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = zip(zip(*rows, strict=True), schema.types, strict=True)
+    return pa.record_batch([pa.array(values, kind) for values, kind in columns], schema=schema)
 
 
 def _arrow_type(kind: sa.types.TypeEngine[Any]) -> pa.DataType:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import MySQLdb
 import sqlalchemy as sa
 
 from transition import journal, storage
@@ -13,7 +14,7 @@ from transition.backup.coverage import slices, stale_spaces
 from transition.backup.divided import divided_tables
 from transition.backup.file_contents import keep_contents
 from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
-from transition.backup.rows import State, backup_traces, concerned_spaces, selected_rows
+from transition.backup.rows import backup_traces, concerned_spaces, selected_rows
 from transition.backup.runs import TableRows, read_rows, release_memory
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
@@ -140,22 +141,18 @@ def _write_set(
     progress = Progress(f"Sauvegarde ({len(spaces)} espaces)", len(traces_by_table), "tables", "lignes")
     for table, traces in traces_by_table.items():
         path = folder / f"{table}.parquet"
-        states: Mapping[int, State] = {}
         try:
             with _rows(campaign, table, traces, spaces, divided) as source:
-                states = source.states
-                written = write_table(source, path) if states else None
-        except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
-            # Which spaces have rows there is known only once their states are.
+                written = write_table(source, path)
+        except (sa.exc.DBAPIError, MySQLdb.Error, OSError) as error:  # rows come from the driver itself
+            # Which spaces have rows there is not known.
             broken.add(f"table {table} ({type(error).__name__})")
-            failures |= dict.fromkeys(
-                states or spaces, f"table {table} : sauvegarde impossible ({type(error).__name__})"
-            )
+            failures |= dict.fromkeys(spaces, f"table {table} : sauvegarde impossible ({type(error).__name__})")
             _log.warning("Table %s : sauvegarde impossible (%s)", table, type(error).__name__)
         else:
-            if written:
+            failures |= written.failures
+            if written.file:
                 files[table] = written.file
-                failures |= written.failures
         progress.step(files[table].rows if table in files else 0)
     kept, unkept = keep_contents(campaign, folder, files.get("files"), spaces)
     broken |= {f"espace {courseid} : {reason}" for courseid, reason in unkept.items()}

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from transition.backup.manifest import BackupSet
-from transition.backup.table import Content
+from transition.backup.table import Content, Values
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import create_frozen_keys
@@ -94,7 +94,7 @@ def checked_rows(backup: BackupSet, name: str, courseid: int) -> Iterator[tuple[
         with (backup.folder / file.file).open("rb") as source, pq.ParquetFile(source) as parquet:
             for group in expected.groups:
                 _, *columns = parquet.read_row_group(group).columns
-                content.add(columns)
+                content.add(Values(columns), slice(0, len(columns[0])))
                 rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
                 count += len(rows)
                 yield [column.name for column in file.columns[1:]], rows
