@@ -137,18 +137,6 @@ def dump(url: sa.URL, schema: str, names: Sequence[str], target: Path) -> float:
     return time.perf_counter() - begun
 
 
-def load(url: sa.URL, schema: str, source: Path) -> float:
-    """Load a dump into an empty schema, which is dropped afterwards; returns the seconds of the loading."""
-    client = ["mariadb", *_login(url)]
-    subprocess.run([*client, "--execute", f"CREATE DATABASE {schema} CHARACTER SET utf8mb4"], check=True)
-    begun = time.perf_counter()
-    with source.open("rb") as dumped:
-        subprocess.run([*client, schema], stdin=dumped, check=True)
-    seconds = time.perf_counter() - begun
-    subprocess.run([*client, "--execute", f"DROP DATABASE {schema}"], check=True)
-    return seconds
-
-
 def _login(url: sa.URL) -> list[str]:
     return [
         "--no-defaults", f"--host={url.host}", f"--port={url.port}", f"--user={url.username}",

@@ -19,6 +19,7 @@ from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from transition import caps
+from transition.backup.coverage import stale_spaces
 from transition.backup.rows import backup_traces, selected_rows
 from transition.campaign import Campaign
 from transition.plan import count_lines
@@ -86,6 +87,7 @@ def site(reference: Path) -> Iterator[Site]:
             site.reading.extend(read_log(campaign, spaces))
         with explained(campaign.server) as plans:
             run_chain(campaign, ["july_backup"])
+            assert stale_spaces(campaign) == {}  # from the same tables, in the same order, as the rows were read
             count_lines(campaign)
         site.planning.update(plans)
         run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on", "freeze", "ex_rename"])
