@@ -49,10 +49,22 @@ class Results:
     measures: dict[str, dict[str, float]] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
 
-    def add(self, name: str, rows: int, seconds: float) -> None:
-        """Keep a measure, and say it."""
+    def add(self, name: str, rows: int, seconds: float, memory: float = 0) -> None:
+        """Keep a measure, say it, and store the page as it stands: a long run that is stopped has what it measured."""
         self.measures[name] = {"rows": rows, "seconds": round(seconds, 3)}
+        if memory:
+            self.memory[name] = round(memory)
+        if self.scale in SIZES:
+            store(self.scale, asdict(self), markdown(asdict(self)))
         print(f"  {name:<52} {rows:>12,} rows {seconds:>9.1f} s {rows / max(seconds, 1e-9):>12,.0f} rows/s", flush=True)
+
+
+def store(scale: str, facts: Any, page: str) -> None:
+    """Write the results into docs/; not those of ``tiny``, a trial of the benchmark itself."""
+    if scale != "tiny":
+        target = DOCS / f"benchmarks{'' if scale == 'default' else f'-{scale}'}"
+        target.with_suffix(".json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        target.with_suffix(".md").write_text(page, encoding="utf-8")
 
 
 def alone(engine: sa.Engine, work: Callable[[], object]) -> tuple[float, float]:
@@ -139,6 +151,8 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     plain.copy_tables(moodle, MOODLE, COPY, [LOG])
     settle(moodle)
     results.add("log: chunked DELETE", *plain.chunked_delete(moodle, COPY, size, LOG))
+    with moodle.connect() as connection:  # and what the server still has to clean up after the references
+        connection.exec_driver_sql(f"DROP DATABASE {COPY}")
 
     campaign = _campaign(moodle, folder, size, results)
     _check(campaign, total)
@@ -146,7 +160,8 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     for times, name in ((1, "log again, by swap"), (2, "log again, twice the rows that go")):
         _swap_again(campaign, size, times, name, results)
     _restore_backed_up(campaign, results)
-    _registrations(server, folder, results)
+    if scale == "default":  # the same number at every scale
+        _registrations(server, folder, results)
     return results
 
 
@@ -165,8 +180,7 @@ def _campaign(moodle: sa.Engine, folder: Path, size: Size, results: Results) -> 
     ):
         settle(moodle)
         seconds, memory = alone(moodle, work)
-        results.add(name, rows, seconds)
-        results.memory[name] = round(memory)
+        results.add(name, rows, seconds, memory)
     return campaign
 
 
@@ -236,7 +250,7 @@ def _restore_backed_up(campaign: Campaign, results: Results) -> None:
 
 
 def _registrations(server: PrivateMariaDB, folder: Path, results: Results) -> None:
-    """A platform of its own; the same size at every scale."""
+    """A platform of its own."""
     for what, seconds in enrolment.measure(_new_database(server), folder / "registrations"):
         results.add(f"registrations: {what}", enrolment.REGISTRATIONS, seconds)
 
@@ -273,19 +287,14 @@ def main() -> None:
     scale = os.environ.get("BENCH_SCALE", "default")
     if scale not in (*SIZES, "curve"):
         raise SystemExit(f"BENCH_SCALE must be one of {', '.join(SIZES)}, curve, not {scale}")
-    facts: Any
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         if scale == "curve":
             facts = [asdict(results) for results in curve(Path(name))]
             page = curve_markdown(facts)
+            store(scale, facts, page)
         else:
             with server_of(SIZES[scale], Path(name)) as server:
-                facts = asdict(measure(server, Path(name), scale))
-            page = markdown(facts)
-    if scale != "tiny":  # a trial of the benchmark itself
-        target = DOCS / f"benchmarks{'' if scale == 'default' else f'-{scale}'}"
-        target.with_suffix(".json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        target.with_suffix(".md").write_text(page, encoding="utf-8")
+                page = markdown(asdict(measure(server, Path(name), scale)))
     print(page)
 
 

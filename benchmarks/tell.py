@@ -13,6 +13,7 @@ RATIOS = (
     ("backup against mariadb-dump", "mariadb-dump of every trace", _BACKUP, 1),
 )
 _PURGE = ("campaign: log, by swap", "campaign: the other tables")
+_SWAPS = ("campaign: log again, by swap", "campaign: log again, twice the rows that go")
 # Of the curve: measure, the task that does it, what it grows with.
 _STAGES = (
     (_BACKUP, "july_backup", "log rows"),
@@ -24,6 +25,10 @@ _STAGES = (
     ("campaign: first restore from the archive schema", "restore_course, archive schema, the first", ""),
     ("campaign: next restore from the archive schema", "restore_course, archive schema, the next", ""),
     ("campaign: restore of one space from the backup", "restore_course, backup", ""),
+)
+_DUMP = (
+    "A dump is the text that the server sends. The backup also has the server compute a checksum of each row, sorts the"
+    " rows by space, takes digests of them, compresses them, and reads all of it back."
 )
 PLATFORM = {"spaces": 15_000, "log rows": 300_000_000}
 
@@ -47,23 +52,25 @@ def markdown(results: dict[str, Any]) -> str:
             f"| {name} | {facts['rows']:,} | {facts['seconds']:.1f} | {_rate(facts):,.0f} |"
             f" {f'{memory:.0f} MiB' if memory else ''} |"
         )
-    lines += ["", "| ratio of rows/s | aim | measured |", "|---|---:|---:|"]
-    purge = {key: sum(measures[name][key] for name in _PURGE) for key in ("rows", "seconds")}
-    # The freeze writes down the keys of the very rows that the purge moves.
-    keyed = {"rows": purge["rows"], "seconds": purge["seconds"] + measures["campaign: freeze, the keys"]["seconds"]}
-    known = {**measures, "purge": purge, "with its keys": keyed}
+    return "\n".join([*lines, "", *_ratios(measures), "", _DUMP]) + "\n"
+
+
+def _ratios(measures: dict[str, dict[str, float]]) -> list[str]:
+    """The table of ratios: those of which both measures are there."""
+    known = dict(measures)
+    if known.keys() >= {*_PURGE}:
+        known["purge"] = purge = {key: sum(known[name][key] for name in _PURGE) for key in ("rows", "seconds")}
+        # The freeze writes down the keys of the very rows that the purge moves.
+        known["with its keys"] = {**purge, "seconds": purge["seconds"] + known["campaign: freeze, the keys"]["seconds"]}
+    lines = ["| ratio of rows/s | aim | measured |", "|---|---:|---:|"]
     for what, slow, fast, aim in RATIOS:
-        lines.append(f"| {what} | ≥ {aim} | {_rate(known[fast]) / _rate(known[slow]):.1f} |")
-    swaps = ("by swap", "twice the rows that go")
-    once, twice = (measures[f"campaign: log again, {swap}"]["seconds"] for swap in swaps)
-    lines.append(
-        f"| seconds of the log's swap, twice the rows that go, same that stay | 0.8 – 1.2 | {twice / once:.2f} |"
-    )
-    lines += [
-        "", "A dump is the text that the server sends. The backup also has the server compute a checksum of each row,"
-        " sorts the rows by space, takes digests of them, compresses them, and reads all of it back.",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+        if known.keys() >= {slow, fast}:
+            lines.append(f"| {what} | ≥ {aim} | {_rate(known[fast]) / _rate(known[slow]):.1f} |")
+    if known.keys() >= {*_SWAPS}:
+        once, twice = (known[name]["seconds"] for name in _SWAPS)
+        what = "seconds of the log's swap, twice the rows that go, same that stay"
+        lines.append(f"| {what} | 0.8 – 1.2 | {twice / once:.2f} |")
+    return lines
 
 
 def curve_markdown(found: list[dict[str, Any]]) -> str:
