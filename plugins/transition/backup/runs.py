@@ -23,7 +23,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 
 def release_memory() -> None:
-    """Give back to the system what Arrow has freed: else it stays with the process, set after set."""
+    """Give back to the system what Arrow has freed: else it stays with the process, run after run."""
     pa.default_memory_pool().release_unused()
 
 

@@ -15,7 +15,7 @@ from transition.backup.divided import divided_tables
 from transition.backup.file_contents import keep_contents
 from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
 from transition.backup.rows import backup_traces, concerned_spaces, selected_rows
-from transition.backup.runs import TableRows, read_rows, release_memory
+from transition.backup.runs import TableRows, read_rows
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
 from transition.errors import UnreachableError
@@ -117,7 +117,6 @@ def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[i
     traces, parts = backup_traces(campaign), list(slices(sorted(spaces)))
     with divided_tables(campaign, traces, parts) as divided:
         for number, part in enumerate(parts):
-            release_memory()
             own = {table: of_table.rows(number) for table, of_table in divided.items()}
             rows, failed, tables = _write_set(campaign, {c: spaces[c] for c in part}, traces, own)
             total += rows

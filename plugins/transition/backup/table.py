@@ -16,7 +16,7 @@ from upath import UPath
 from transition import storage
 from transition.backup.manifest import Column, SpaceRows, TableFile
 from transition.backup.rows import CHUNK_BYTES, CHUNK_ROWS
-from transition.backup.runs import CHECKSUM, SIZE, SPACE, Run, TableRows, file_schema
+from transition.backup.runs import CHECKSUM, SIZE, SPACE, Run, TableRows, file_schema, release_memory
 
 _READ_BYTES = 8 * 2**20  # of row groups read at a time
 _FILLERS: dict[pa.DataType, Any] = {pa.string(): "", pa.binary(): b""}  # what stands for NULL in a digest
@@ -134,6 +134,10 @@ class _Target:
 
     def add(self, run: Run) -> None:
         """Sort a run by space and id, and write it."""
+        self._write(run)
+        release_memory()  # here, where nothing holds it any more
+
+    def _write(self, run: Run) -> None:
         table = pa.Table.from_batches(run).sort_by([(SPACE, "ascending"), ("id", "ascending")])
         run.clear()
         checksums, sizes = table[CHECKSUM].to_numpy(), table[SIZE].to_numpy()
