@@ -70,31 +70,28 @@ def _counts(campaign: Campaign) -> Iterator[str]:
             lines = {(rule, courseid): n for (rule, table, courseid), n in planned.items() if table == name}
             if counts != lines:
                 yield f"table {name} : {sum(lines.values())} lignes prévues, {sum(counts.values())} clés figées"
-            archived, left = _placed(connection, campaign, name)
-            if left or archived != sum(counts.values()):
-                yield (
-                    f"table {name} : {sum(counts.values())} lignes à déplacer, {archived} en archive,"
-                    f" {left} encore dans Moodle"
-                )
+            keyed = sum(counts.values())
+            archived, left = _placed(connection, campaign, name, keyed)
+            if left or archived != keyed:
+                yield f"table {name} : {keyed} lignes à déplacer, {archived} en archive, {left} encore dans Moodle"
     if journalled != planned:
         odd = sorted({name for _, name, _ in {key for key, _ in set(journalled.items()) ^ set(planned.items())}})
         yield f"le journal et le plan ne disent pas les mêmes nombres pour : {', '.join(odd)}"
 
 
-def _placed(connection: sa.Connection, campaign: Campaign, name: str) -> tuple[int, int]:
-    """Number of rows of a table that the run's keys name: in the archive, and in Moodle."""
+def _placed(connection: sa.Connection, campaign: Campaign, name: str, keyed: int) -> tuple[int, int]:
+    """Of the rows of a table that the run's ``keyed`` keys name: how many are in the archive, and in Moodle."""
     keys = frozen_keys(campaign, name)
     archive, source = archive_table(campaign, name), campaign.moodle[name]
     count = sa.select(sa.func.count())
-    if is_view(connection, keys):  # over the archive's rows themselves: to look each up again would take hours
+    if is_view(connection, keys):  # the keys are the archive's rows themselves: to look each up again would take hours
         spaces, mine = at_spaces(connection, campaign, name, source)
         left = count.select_from(spaces.join(source, mine)).prefix_with("STRAIGHT_JOIN")
-        archived = count.select_from(keys).where(keys.c.run == campaign.run)
-    else:
-        archived, left = (
-            count.select_from(keys.join(table, table.c.id == keys.c.id)).where(keys.c.run == campaign.run)
-            for table in (archive, source)
-        )
+        return keyed, connection.execute(left).scalar_one()
+    archived, left = (
+        count.select_from(keys.join(table, table.c.id == keys.c.id)).where(keys.c.run == campaign.run)
+        for table in (archive, source)
+    )
     return connection.execute(archived).scalar_one(), connection.execute(left).scalar_one()
 
 
