@@ -35,7 +35,7 @@ CURVE = tuple(Size(spaces, spaces * 95 // 100, 4_000) for spaces in (100, 200, 4
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MOODLE, COPY = "bench_moodle", "bench_copy"
 LOG = "logstore_standard_log"
-RESTORED = {"CODE2": "first", "CODE3": "next"}
+RESTORED = {"CODE2": "first", "CODE3": "next"}  # spaces that come back from the archive schema, in this order
 _QUIET, _PATIENCE = 100, 60  # pages and transactions left in a server that counts as quiet; seconds to become so
 
 
@@ -55,7 +55,8 @@ class Results:
         if memory:
             self.memory[name] = round(memory)
         if self.scale in SIZES:
-            store(self.scale, asdict(self), markdown(asdict(self)))
+            facts = asdict(self)
+            store(self.scale, facts, markdown(facts))
         print(f"  {name:<52} {rows:>12,} rows {seconds:>9.1f} s {rows / max(seconds, 1e-9):>12,.0f} rows/s", flush=True)
 
 
@@ -289,9 +290,9 @@ def main() -> None:
         raise SystemExit(f"BENCH_SCALE must be one of {', '.join(SIZES)}, curve, not {scale}")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         if scale == "curve":
-            facts = [asdict(results) for results in curve(Path(name))]
-            page = curve_markdown(facts)
-            store(scale, facts, page)
+            found = [asdict(results) for results in curve(Path(name))]
+            page = curve_markdown(found)
+            store(scale, found, page)
         else:
             with server_of(SIZES[scale], Path(name)) as server:
                 page = markdown(asdict(measure(server, Path(name), scale)))
