@@ -11,14 +11,12 @@ from transition.backup.coverage import stale_spaces
 from transition.campaign import Campaign, now
 from transition.frozen import freeze_keys
 from transition.move import move_rule
-from transition.plan import Lines, store_lines
+from transition.plan import store_lines
 from transition.platforms import Platform
 from transition.restore.stage import Request
 from transition.restore.stage import restore as restore_space
-from transition.rules.compile import Scope
 from transition.spaces import record_contexts
 from transition.state import schema, tables
-from transition.traces import all_traces
 
 
 def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> Campaign:
@@ -48,12 +46,7 @@ def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> C
 def freeze(campaign: Campaign) -> None:
     """Write the keys down, and open the progress: what the stage ``freeze`` does besides :func:`check`."""
     maintenance.close(campaign)
-    lines: Lines = {}
-    with campaign.engine.connect() as connection:
-        for name, traces in all_traces(campaign, Scope(campaign.run)).items():
-            counts = freeze_keys(connection, campaign, name, traces)
-            lines |= {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()}
-            connection.commit()
+    lines = freeze_keys(campaign)
     store_lines(campaign, lines)
     pairs = sorted({(rule, name) for rule, name, _ in lines})
     rows = [

@@ -16,9 +16,7 @@ from transition.grades import missing_exports
 from transition.key_views import forget_space
 from transition.keys import frozen_keys
 from transition.plan import Lines, check_approved, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
-from transition.rules.compile import Scope
 from transition.state import tables
-from transition.traces import all_traces
 
 
 def freeze(campaign: Campaign) -> None:
@@ -38,7 +36,7 @@ def freeze(campaign: Campaign) -> None:
         unmade = complete_mbz(campaign)  # before the keys: Moodle logs each
         people.record_people(campaign)
         pads.record(campaign)
-        lines = _fill_keys(campaign)
+        lines = freeze_keys(campaign)
         _refuse_stale(campaign, lines)
         aside = {**unmade, **complete_backup(campaign), **missing_exports(campaign)}
         aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
@@ -48,17 +46,6 @@ def freeze(campaign: Campaign) -> None:
         with campaign.engine.begin() as connection:
             connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
         closing["rows_moved"] = sum(load_lines(campaign).values())
-
-
-def _fill_keys(campaign: Campaign) -> Lines:
-    """Fill the key table of every table that has rows to move, each for the way it goes; returns their counts."""
-    lines: Lines = {}
-    with campaign.engine.connect() as connection:
-        for name, traces in all_traces(campaign, Scope(campaign.run)).items():
-            counts = freeze_keys(connection, campaign, name, traces)
-            lines |= {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()}
-            connection.commit()
-    return lines
 
 
 def _refuse_stale(campaign: Campaign, lines: Lines) -> None:

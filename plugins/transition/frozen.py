@@ -1,6 +1,7 @@
-"""The keys of one table, written down at the freeze in the form that its way needs."""
+"""The keys of what moves, written down at the freeze, of each table in the form that its way needs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -9,21 +10,41 @@ from transition.key_views import is_view, whole_by, write_down, write_spaces
 from transition.keys import count_keys, count_rows, create_frozen_keys, frozen_keys, temporary_keys
 from transition.moodle.database import quoted
 from transition.move import archive_table, create_archive_table
-from transition.rules.compile import Trace
+from transition.plan import Lines
+from transition.rules.compile import Scope, Trace
+from transition.side_by_side import side_by_side
 from transition.state import tables
+from transition.traces import all_traces
 from transition.ways import SWAP, choose_all, store_way
 
 
-def freeze_keys(
-    connection: sa.Connection, campaign: Campaign, name: str, traces: Sequence[Trace]
-) -> Mapping[tuple[str, int], int]:
-    """Write down which rows of the Moodle table ``name`` go, and which way; returns their counts by (rule, courseid).
+def freeze_keys(campaign: Campaign) -> Lines:
+    """Write down which rows go, of every table, and which way; returns their counts, those of the plan once more.
 
     A table that goes by whole spaces and is to be swapped gets a view of its keys; any other gets a key table.
     """
-    whole, selected = whole_by(traces), None
+
+    def freeze(table: tuple[str, list[Trace]]) -> Lines:
+        name, traces = table
+        with campaign.engine.connect() as connection:
+            counts = _freeze_table(connection, campaign, name, traces)
+            connection.commit()
+        return {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()}
+
+    lines: Lines = {}
+    for own in side_by_side(freeze, all_traces(campaign, Scope(campaign.run)).items()):
+        lines |= own
+    return lines
+
+
+def _freeze_table(
+    connection: sa.Connection, campaign: Campaign, name: str, traces: Sequence[Trace]
+) -> Mapping[tuple[str, int], int]:
+    """The counts are by (rule, courseid)."""
+    whole, selected, last = whole_by(traces), None, 0
     if whole:
-        counts = count_rows(connection, campaign, name, traces)
+        last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(campaign.moodle[name].c.id), 0))).scalar_one()
+        counts = count_rows(connection, campaign, name, [_up_to(last, trace) for trace in traces])
     else:
         selected = temporary_keys(connection, campaign, name, traces)
         counts = count_keys(connection, selected)
@@ -35,8 +56,8 @@ def freeze_keys(
     if whole and way.way == SWAP:
         if not is_view(connection, keys):  # keys of a stopped run that moved nothing: the archive has no row
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {quoted(keys)}"))
-        write_spaces(connection, campaign, name, whole, sorted(courseid for _, courseid in counts))
-        return count_keys(connection, keys, campaign.run)
+        write_spaces(connection, campaign, name, whole, {courseid: last for _, courseid in sorted(counts)})
+        return counts
     if selected is None:
         selected = temporary_keys(connection, campaign, name, traces)
         counts = count_keys(connection, selected)
@@ -49,6 +70,11 @@ def freeze_keys(
         create_archive_table(connection, campaign, name)
         _drop_copies(connection, campaign, name, keys)
     return counts
+
+
+def _up_to(last: int, trace: Trace) -> Trace:
+    """The rows of a trace that were there when ``last`` was the table's last id."""
+    return replace(trace, rows=trace.rows.where(trace.rows.selected_columns["id"] <= last))
 
 
 def _drop_copies(connection: sa.Connection, campaign: Campaign, name: str, keys: sa.Table) -> None:

@@ -5,7 +5,7 @@ spaces, up to the last one at the freeze. It reads Moodle's table until that one
 archive's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -47,10 +47,13 @@ def spaces_table(campaign: Campaign) -> sa.Table:
 
 
 def write_spaces(
-    connection: sa.Connection, campaign: Campaign, name: str, whole: Whole, courses: Iterable[int]
+    connection: sa.Connection, campaign: Campaign, name: str, whole: Whole, last: Mapping[int, int]
 ) -> None:
-    """Write down, anew for the run, the spaces whose rows of a table go; make the view of their keys."""
-    spaces, table = spaces_table(campaign), campaign.moodle[name]
+    """Write down, anew for the run, the spaces whose rows of a table go; make the view of their keys.
+
+    :param last: by course id, the id of the last row that goes.
+    """
+    spaces = spaces_table(campaign)
     connection.execute(
         sa.text(
             f"CREATE TABLE IF NOT EXISTS {quoted(spaces)} (run INT NOT NULL, table_name VARCHAR(64) NOT NULL,"
@@ -59,13 +62,12 @@ def write_spaces(
             " PRIMARY KEY (table_name, run, courseid)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         )
     )
-    last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
     mine = sa.and_(spaces.c.run == campaign.run, spaces.c.table_name == name)
     connection.execute(sa.delete(spaces).where(mine))
     rows = [
         {"run": campaign.run, "table_name": name, "courseid": courseid, "rule": whole.rule, "column_name": whole.column,
-         "max_id": last}
-        for courseid in courses
+         "max_id": max_id}
+        for courseid, max_id in last.items()
     ]  # fmt: skip
     connection.execute(sa.insert(spaces), rows)
     point(connection, campaign, name, campaign.moodle.schema)

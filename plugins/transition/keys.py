@@ -4,13 +4,12 @@ A key table has columns rule, id (of the Moodle table) and courseid. A row that 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.key_views import create_key_table, is_view, whole_by
-from transition.moodle.database import quoted
+from transition.moodle.database import made_once, quoted
 from transition.rules.compile import Trace
 
 
@@ -64,7 +63,7 @@ def count_keys(connection: sa.Connection, keys: sa.Table, run: int | None = None
     return {(rule, courseid): count for rule, courseid, count in connection.execute(query)}
 
 
-@lru_cache(maxsize=2_000)  # the same object each time: SQLAlchemy then compiles a statement on it once
+@made_once
 def _key_table(name: str, schema: str, *before: str) -> sa.Table:
     return sa.Table(
         name, sa.MetaData(), *(sa.Column(column, sa.Integer, primary_key=True) for column in before),

@@ -6,7 +6,7 @@ expected empty in the spaces of the run, but for the rows that ``kept_tables.yam
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -23,10 +23,12 @@ from transition.move import archive_table
 from transition.rules.compile import matches
 from transition.rules.kept import kept_reasons, kept_rows, load_kept
 from transition.rules.model import KeptRows, Test, load_rules
+from transition.side_by_side import side_by_side
 from transition.state import tables
 
 # Columns that tell when Moodle wrote a row, in the tables that it writes at every page view.
 _MOMENTS = ("timecreated", "timeaccess", "timeend", "time")
+_Finder = Callable[[sa.Connection, "Search", str], Iterator[str]]
 _IN_A_COURSE = (50, 70, 80)  # CONTEXT_COURSE, CONTEXT_MODULE, CONTEXT_BLOCK
 
 
@@ -51,11 +53,15 @@ class Search:
 def leftovers(campaign: Campaign) -> Iterator[str]:
     """French findings: rows left without a reason, rows whose row above is gone, rows moved from another space."""
     search = prepare(campaign)
-    with campaign.engine.connect() as connection:
-        for name in sorted(search.names):
-            yield from left_in(connection, search, name)
-        for name in sorted(search.moved):
-            yield from strayed(connection, search, name)
+
+    def found(task: tuple[_Finder, str]) -> list[str]:
+        find, name = task
+        with campaign.engine.connect() as connection:
+            return list(find(connection, search, name))
+
+    tasks = [(left_in, name) for name in sorted(search.names)] + [(strayed, name) for name in sorted(search.moved)]
+    for findings in side_by_side(found, tasks):
+        yield from findings
 
 
 def prepare(campaign: Campaign) -> Search:

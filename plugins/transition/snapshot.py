@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
 from transition.keys import frozen_keys
+from transition.side_by_side import side_by_side
 from transition.state import tables
 
 # Tables that Moodle writes by itself, without anybody working in a course: their rows are no teacher's work.
@@ -56,16 +57,16 @@ class Part:
 
 def take(campaign: Campaign) -> None:
     """Store the checksum of every part's kept rows: those without a frozen key of this run."""
-    rows = []
-    with campaign.engine.connect() as connection:
-        keyed = _keyed_tables(campaign, connection)
-        for part in _parts(campaign):
-            table = campaign.moodle[part.table]
+    keyed = _keyed_tables(campaign)
+
+    def measured(part: Part) -> dict[str, object]:
+        table = campaign.moodle[part.table]
+        with campaign.engine.connect() as connection:
             max_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
             count, checksum = _measure(connection, campaign, part, max_id, part.table in keyed)
-            rows.append(
-                {"run": campaign.run, "table_name": part.name, "max_id": max_id, "rows": count, "checksum": checksum}
-            )
+        return {"run": campaign.run, "table_name": part.name, "max_id": max_id, "rows": count, "checksum": checksum}
+
+    rows = side_by_side(measured, _parts(campaign))
     with campaign.engine.begin() as connection:
         connection.execute(sa.delete(tables.snapshot).where(tables.snapshot.c.run == campaign.run))
         connection.execute(sa.insert(tables.snapshot), rows)
@@ -73,26 +74,30 @@ def take(campaign: Campaign) -> None:
 
 def differences(campaign: Campaign) -> list[str]:
     """One French sentence for each part whose kept rows changed, or that got rows it should not have."""
-    stored = tables.snapshot
-    found = []
+    stored = tables.snapshot.c
+    query = sa.select(stored.table_name, stored.max_id, stored.rows, stored.checksum)
     with campaign.engine.connect() as connection:
-        query = sa.select(stored.c.table_name, stored.c.max_id, stored.c.rows, stored.c.checksum)
-        before = {name: rest for name, *rest in connection.execute(query.where(stored.c.run == campaign.run))}
-        for part in _parts(campaign):
-            max_id, rows, checksum = before[part.name]
-            count, now = _measure(connection, campaign, part, max_id, keyed=False)
-            if count != rows:
-                found.append(f"table {part.name} : {rows} lignes devaient rester, il y en a {count}")
-            elif now != checksum:
-                found.append(
-                    f"table {part.name} : une ligne au moins a changé parmi les {rows} qui devaient rester intactes"
-                )
-            if part.name == part.table and part.table not in GROWING:
-                table = campaign.moodle[part.table]
-                new = connection.execute(sa.select(sa.func.count()).where(table.c.id > max_id)).scalar_one()
-                if new:
-                    found.append(f"table {part.name} : {new} lignes ajoutées pendant la campagne")
-    return found
+        before = {name: tuple(rest) for name, *rest in connection.execute(query.where(stored.run == campaign.run))}
+
+    def compared(part: Part) -> list[str]:
+        with campaign.engine.connect() as connection:
+            return list(_compare(connection, campaign, part, before[part.name]))
+
+    return [difference for found in side_by_side(compared, _parts(campaign)) for difference in found]
+
+
+def _compare(connection: sa.Connection, campaign: Campaign, part: Part, before: tuple[int, int, str]) -> Iterator[str]:
+    """What changed of a part. ``before``: its last id, number of rows and checksum, as :func:`take` stored them."""
+    max_id, rows, checksum = before
+    count, present = _measure(connection, campaign, part, max_id, keyed=False)
+    if count != rows:
+        yield f"table {part.name} : {rows} lignes devaient rester, il y en a {count}"
+    elif present != checksum:
+        yield f"table {part.name} : une ligne au moins a changé parmi les {rows} qui devaient rester intactes"
+    if part.name == part.table and part.table not in GROWING:
+        id_ = campaign.moodle[part.table].c.id
+        if new := connection.execute(sa.select(sa.func.count()).where(id_ > max_id)).scalar_one():
+            yield f"table {part.name} : {new} lignes ajoutées pendant la campagne"
 
 
 def _measure(connection: sa.Connection, campaign: Campaign, part: Part, max_id: int, keyed: bool) -> tuple[int, str]:
@@ -133,6 +138,7 @@ def _inside(campaign: Campaign, name: str, table: sa.Table) -> sa.ColumnElement[
     return table.c.enrolid.in_(sa.select(enrol.c.id).where(enrol.c.courseid.in_(courses)))
 
 
-def _keyed_tables(campaign: Campaign, connection: sa.Connection) -> set[str]:
+def _keyed_tables(campaign: Campaign) -> set[str]:
     progress = tables.progress.c
-    return set(connection.execute(sa.select(progress.table_name).where(progress.run == campaign.run)).scalars())
+    with campaign.engine.connect() as connection:
+        return set(connection.execute(sa.select(progress.table_name).where(progress.run == campaign.run)).scalars())

@@ -1,6 +1,6 @@
 """Stage verify: nothing left, nothing lost, nothing else changed; whoever teaches still does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import sqlalchemy as sa
 
@@ -19,6 +19,7 @@ from transition.move import archive_table
 from transition.plan import load_lines
 from transition.rules.compile import CATEGORY, COURSE, Scope
 from transition.rules.model import load_rules
+from transition.side_by_side import side_by_side
 from transition.state import tables
 from transition.traces import all_traces
 
@@ -27,14 +28,12 @@ def verify(campaign: Campaign) -> None:
     """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding."""
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
-        findings = [*_counts(campaign), *_left(campaign), *_people(campaign), *_categories(campaign)]
-        findings += unfilled_groups(campaign)
-        findings += leftovers(campaign)
-        findings += snapshot.differences(campaign)
-        findings += pads.left(campaign)
-        findings += contents.left(campaign)
-        findings += create_spaces.left(campaign)
-        findings += _set_aside(campaign)
+        checks: tuple[Callable[[Campaign], Iterable[str]], ...] = (
+            _counts, _left, _people, _categories, unfilled_groups, leftovers, snapshot.differences, pads.left,
+            contents.left, create_spaces.left, _set_aside,
+        )  # fmt: skip
+        found = side_by_side(lambda check: list(check(campaign)), checks)
+        findings = [finding for of_check in found for finding in of_check]
         closing["detail"] = counted(len(findings), "constat", "constats")
         refuse_all(
             f"Transition non conforme ({campaign.platform.label}) ; avant de rouvrir Moodle, traitez :",

@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.conftest import Edit, Open
+from transition.backup import coverage
 from transition.backup import manifest as sets
 from transition.backup import rows as backup_rows
 from transition.backup import runs as backup_runs
 from transition.backup import table as backup_table
-from transition.backup.coverage import stale_spaces
+from transition.backup.coverage import present_states, stale_spaces
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.backup.read import read_space
 from transition.backup.rows import Selected, backup_traces
@@ -120,6 +121,35 @@ def test_the_smallest_change_is_seen(open_campaign: Open, few_rules: None, edit:
     with edit(statement, back):
         assert len(stale_spaces(campaign)) == 1
     assert stale_spaces(campaign) == {}
+
+
+@pytest.mark.parametrize("ranges", [2, 7, 100])
+def test_a_table_read_in_ranges_of_ids_misses_no_row_and_counts_none_twice(
+    open_campaign: Open, few_rules: None, edit: Edit, monkeypatch: pytest.MonkeyPatch, ranges: int
+) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    at_once = present_states(campaign, sorted(SPACES))
+    monkeypatch.setattr(coverage, "_IDS_AT_ONCE", 1)
+    monkeypatch.setattr(coverage, "_RANGES", ranges)
+    read: list[range | None] = []
+
+    def states(selected: Selected, ids: range | None = None) -> Any:
+        if selected.table.name == "mdl_logstore_standard_log":
+            read.append(ids)
+        return all_states(selected, ids)
+
+    all_states = Selected.states
+    monkeypatch.setattr(Selected, "states", states)
+    assert present_states(campaign, sorted(SPACES)) == at_once
+    assert len(read) == ranges
+    with campaign.server.connect() as connection:
+        of_log = "SELECT {}(id) FROM mdl_logstore_standard_log WHERE courseid BETWEEN 2 AND 9"
+        ends = [connection.exec_driver_sql(of_log.format(end)).scalar_one() for end in ("MIN", "MAX")]
+    for id_ in ends:
+        change = f"UPDATE mdl_logstore_standard_log SET edulevel = edulevel + {{}} WHERE id = {id_}"
+        with edit(change.format(1), change.format(-1)):
+            assert len(stale_spaces(campaign)) == 1
 
 
 def test_a_space_without_any_trace_needs_no_backup(open_campaign: Open, few_rules: None, edit: Edit) -> None:

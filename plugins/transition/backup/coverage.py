@@ -1,17 +1,22 @@
 """Which spaces have no backup that may be relied upon, and why."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import sqlalchemy as sa
 
 from transition import storage
 from transition.backup.file_contents import missing_contents
 from transition.backup.manifest import BackupSet, state_of, verified_sets
-from transition.backup.rows import backup_traces, concerned_spaces, reads_whole, selected_rows
+from transition.backup.rows import State, backup_traces, concerned_spaces, reads_whole, selected_rows
 from transition.campaign import Campaign
+from transition.rules.compile import Trace
 from transition.rules.model import load_rules
+from transition.side_by_side import side_by_side
 
 SPACES_AT_ONCE = 200  # bounds a manifest, the row groups of a file, and what a kill can cost
+_RANGES, _IDS_AT_ONCE = 16, 1_000_000  # a table read whole is read in so many parts, but none of fewer ids
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,42 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
 
     :param lasting: leave out the tables that Moodle writes at every page view (of which only rules ``live`` tell).
     """
-    found: dict[int, dict[str, tuple[int, int]]] = {courseid: {} for courseid in courses}
+    found: dict[int, dict[str, State]] = {courseid: {} for courseid in courses}
     traces = backup_traces(campaign)
     if lasting:
         live = {rule.rule for rule in load_rules() if rule.live}
         traces = {name: of_table for name, of_table in traces.items() if {trace.rule for trace in of_table} - live}
-    for name, of_table in traces.items():
-        # Without keys a table is read once for all spaces; the keys of all at once would fill the server's disk.
-        for part in [courses] if reads_whole(campaign, of_table, courses) else slices(courses):
-            with selected_rows(campaign, name, of_table, part) as selected:
-                for courseid, state in selected.states().items():
-                    found[courseid][name] = (state.rows, state.checksum)
+    parts = [part for name, of_table in traces.items() for part in _parts(campaign, name, of_table, courses)]
+
+    def read(part: _Part) -> dict[int, State]:
+        with selected_rows(campaign, part.table, traces[part.table], part.courses) as selected:
+            return selected.states(part.ids)
+
+    for part, states in zip(parts, side_by_side(read, parts), strict=True):
+        for courseid, state in states.items():
+            found[courseid][part.table] = found[courseid].get(part.table, State()).joined(state)
     return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of a table's rows, whose states are read by one statement. ``ids``: None, all of these spaces."""
+
+    table: str
+    courses: list[int]
+    ids: range | None
+
+
+def _parts(campaign: Campaign, name: str, traces: Sequence[Trace], courses: list[int]) -> Iterator[_Part]:
+    """Ranges of ids of a table that is read whole; else some spaces: the keys of all would fill the server's disk."""
+    if not reads_whole(campaign, traces, courses):
+        yield from (_Part(name, part, None) for part in slices(courses))
+        return
+    with campaign.engine.connect() as connection:
+        last = connection.execute(sa.select(sa.func.max(campaign.moodle[name].c.id))).scalar() or 0
+    step = max(_IDS_AT_ONCE, last // _RANGES + 1)
+    for first in range(0, last + 1, step):
+        yield _Part(name, courses, range(first, first + step))
 
 
 def slices(courses: list[int]) -> Iterator[list[int]]:

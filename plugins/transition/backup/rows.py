@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import sqlalchemy as sa
 from MySQLdb.cursors import SSCursor
@@ -24,12 +24,15 @@ CHUNK_ROWS = 5_000  # as Python holds them, a row of the log takes a kilobyte
 _FETCHED = 20  # rows whose size is not known yet
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """The rows of one space in one table: how many, and their checksum."""
 
-    rows: int
-    checksum: int
+    rows: int = 0
+    checksum: int = 0
+
+    def joined(self, other: "State") -> "State":
+        """The state of the rows of both; none may be in both."""
+        return State(self.rows + other.rows, self.checksum ^ other.checksum)
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ class Selected:
         source = table.join(spaces, spaces.c.courseid == table.c[column])
         return cls(connection, table, source, table.c.id, spaces.c.courseid)
 
-    def states(self) -> dict[int, State]:
-        """The state of each space that has rows, by course id."""
+    def states(self, ids: range | None = None) -> dict[int, State]:
+        """The state of each space that has rows, by course id. ``ids``: the rows among which; by default, all."""
         query = self._select(self.courseid, sa.func.count(), rows_checksum(self.table)).group_by(self.courseid)
+        if ids is not None:
+            query = query.where(self.table.c.id >= ids.start, self.table.c.id < ids.stop)
         found = self.connection.execute(query).all()
         return {courseid: State(rows, int(checksum)) for courseid, rows, checksum in found}
 

@@ -1,9 +1,10 @@
 """A Moodle database as tables: names and columns reflected from the server, never assumed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
+from threading import Lock
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -24,6 +25,21 @@ def _column_type(data_type: str, precision: int | None, scale: int | None) -> sa
     return _TYPES.get(data_type, sa.Text)()
 
 
+def made_once(make: Callable[..., sa.Table]) -> Callable[..., sa.Table]:
+    """The same table for the same arguments: SQLAlchemy then compiles a statement on it once in a process.
+
+    In two threads at once as well: two objects of one table, in one statement, would be two tables.
+    """
+    made, lock = lru_cache(maxsize=2_000)(make), Lock()
+
+    @wraps(make)
+    def locked(*arguments: Hashable) -> sa.Table:
+        with lock:
+            return made(*arguments)
+
+    return locked
+
+
 class _Column(NamedTuple):
     """A column as ``information_schema.columns`` describes it."""
 
@@ -34,16 +50,15 @@ class _Column(NamedTuple):
     key: str
 
 
-@lru_cache(maxsize=2_000)
+@made_once
 def _table(name: str, schema: str, columns: tuple[_Column, ...]) -> sa.Table:
-    """The same object as long as the table is the same: SQLAlchemy compiles a statement on it once in a process."""
     made = (sa.Column(c.name, _column_type(c.kind, c.precision, c.scale), primary_key=c.key == "PRI") for c in columns)
     return sa.Table(name, sa.MetaData(), *made, schema=schema)
 
 
-@lru_cache(maxsize=2_000)
+@made_once
 def table_like(table: sa.Table, schema: str) -> sa.Table:
-    """A table of the same name and columns in another schema; the same object each time, for the same reason."""
+    """A table of the same name and columns in another schema."""
     columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in table.columns]
     return sa.Table(table.name, sa.MetaData(), *columns, schema=schema)
 
