@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from transition.side_by_side import CONNECTIONS
+
 _BACKUP = "campaign: backup of every trace, read back"
 # (what, how many times faster, the slower measure, the aim)
 RATIOS = (
@@ -14,6 +16,11 @@ RATIOS = (
 )
 _PURGE = ("campaign: log, by swap", "campaign: the other tables")
 _SWAPS = ("campaign: log again, by swap", "campaign: log again, twice the rows that go")
+_RESTORES = (
+    "campaign: first restore from the archive schema",
+    "campaign: next restore from the archive schema",
+    "campaign: restore of one space from the backup",
+)
 # Of the curve: measure, the task that does it, what it grows with.
 _STAGES = (
     (_BACKUP, "july_backup", "log rows"),
@@ -22,9 +29,9 @@ _STAGES = (
     ("campaign: log, by swap", "purge.logs", "log rows"),
     ("campaign: the other tables", "the other purge tasks", "spaces"),
     ("campaign: verify", "verify", "log rows"),
-    ("campaign: first restore from the archive schema", "restore_course, archive schema, the first", ""),
-    ("campaign: next restore from the archive schema", "restore_course, archive schema, the next", ""),
-    ("campaign: restore of one space from the backup", "restore_course, backup", ""),
+    (_RESTORES[0], "restore_course, archive schema, the first", ""),
+    (_RESTORES[1], "restore_course, archive schema, the next", ""),
+    (_RESTORES[2], "restore_course, backup", ""),
 )
 _DUMP = (
     "A dump is the text that the server sends. The backup also has the server compute a checksum of each row, sorts the"
@@ -52,24 +59,31 @@ def markdown(results: dict[str, Any]) -> str:
             f"| {name} | {facts['rows']:,} | {facts['seconds']:.1f} | {_rate(facts):,.0f} |"
             f" {f'{memory:.0f} MiB' if memory else ''} |"
         )
-    return "\n".join([*lines, "", *_ratios(measures), "", _DUMP]) + "\n"
+    return "\n".join([*lines, "", *_aims(measures, results["memory"]), "", _DUMP]) + "\n"
 
 
-def _ratios(measures: dict[str, dict[str, float]]) -> list[str]:
-    """The table of ratios: those of which both measures are there."""
+def _aims(measures: dict[str, dict[str, float]], memory: dict[str, float]) -> list[str]:
+    """The table of what is aimed at: the lines of which every measure is there."""
     known = dict(measures)
     if known.keys() >= {*_PURGE}:
         known["purge"] = purge = {key: sum(known[name][key] for name in _PURGE) for key in ("rows", "seconds")}
         # The freeze writes down the keys of the very rows that the purge moves.
         known["with its keys"] = {**purge, "seconds": purge["seconds"] + known["campaign: freeze, the keys"]["seconds"]}
-    lines = ["| ratio of rows/s | aim | measured |", "|---|---:|---:|"]
+    lines = ["| | aim | measured |", "|---|---:|---:|"]
     for what, slow, fast, aim in RATIOS:
         if known.keys() >= {slow, fast}:
-            lines.append(f"| {what} | ≥ {aim} | {_rate(known[fast]) / _rate(known[slow]):.1f} |")
+            lines.append(f"| rows/s: {what} | ≥ {aim} | {_rate(known[fast]) / _rate(known[slow]):.1f} |")
     if known.keys() >= {*_SWAPS}:
         once, twice = (known[name]["seconds"] for name in _SWAPS)
-        what = "seconds of the log's swap, twice the rows that go, same that stay"
+        what = "seconds, times: the log's swap, twice the rows that go, same that stay"
         lines.append(f"| {what} | 0.8 – 1.2 | {twice / once:.2f} |")
+    lines += [
+        f"| seconds: {name.removeprefix('campaign: ')} | < 2 | {known[name]['seconds']:.1f} |"
+        for name in _RESTORES
+        if name in known
+    ]
+    if memory:
+        lines.append(f"| MB of memory: the task that needs most | < 400 | {max(memory.values()) * 2**20 / 1e6:.0f} |")
     return lines
 
 
@@ -109,8 +123,9 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         "", "`july_backup` reads the log once from end to end, however many sets of 200 spaces it writes. The DAG of"
         " July does so for each component that has a twentieth of the spaces. These are the traces: files and Moodle's"
         " own `.mbz` are not among them.", "",
-        "From `approval.freeze` to `verify`, Moodle is in maintenance mode. Where the other tables grow with the"
-        " spaces only, what is said to grow with the log is foretold too long.", "",
+        "From `approval.freeze` to `verify`, Moodle is in maintenance mode. These two read and write by"
+        f" {CONNECTIONS} connections at once, each of which keeps a core of the server busy; the purge, by one. Where"
+        " the other tables grow with the spaces only, what is said to grow with the log is foretold too long.", "",
         "A restore is not extrapolated: it depends on the space's rows and on what the server's memory holds of the"
         " tables. The first one after the transition finds every page of Moodle's log full: the server has to split"
         " them and, since Moodle makes that table `ROW_FORMAT=COMPRESSED`, to compress them anew.",
