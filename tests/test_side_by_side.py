@@ -29,11 +29,11 @@ def test_an_error_is_raised_and_what_has_not_begun_never_does() -> None:
         begun.append(number)
         if number == 1:
             raise ValueError("the database said no")
-        time.sleep(0.05)
+        time.sleep(0.3 if number else 1.5)  # the first one, whose answer comes first, is the slowest
 
     with pytest.raises(ValueError, match="said no"):
         side_by_side(work, range(200))
-    assert len(begun) < 200
+    assert len(begun) <= 2 * CONNECTIONS
 
 
 def test_two_threads_get_the_same_table() -> None:

@@ -52,6 +52,7 @@ def _freeze_table(
         return {}
     way = choose_all(campaign, {(rule, name, courseid): rows for (rule, courseid), rows in counts.items()})[name]
     store_way(connection, campaign, name, way)
+    connection.commit()  # other tables' ways are being stored meanwhile
     keys = frozen_keys(campaign, name)
     if whole and way.way == SWAP:
         if not is_view(connection, keys):  # keys of a stopped run that moved nothing: the archive has no row

@@ -6,9 +6,10 @@ expected empty in the spaces of the run, but for the rows that ``kept_tables.yam
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,11 +24,11 @@ from transition.move import archive_table
 from transition.rules.compile import matches
 from transition.rules.kept import kept_reasons, kept_rows, load_kept
 from transition.rules.model import KeptRows, Test, load_rules
-from transition.side_by_side import side_by_side
 from transition.state import tables
 
 # Columns that tell when Moodle wrote a row, in the tables that it writes at every page view.
 _MOMENTS = ("timecreated", "timeaccess", "timeend", "time")
+Check = Callable[[], Iterable[str]]  # returns what it found, French sentences
 _Finder = Callable[[sa.Connection, "Search", str], Iterator[str]]
 _IN_A_COURSE = (50, 70, 80)  # CONTEXT_COURSE, CONTEXT_MODULE, CONTEXT_BLOCK
 
@@ -50,18 +51,20 @@ class Search:
     since: int
 
 
-def leftovers(campaign: Campaign) -> Iterator[str]:
-    """French findings: rows left without a reason, rows whose row above is gone, rows moved from another space."""
+def leftovers(campaign: Campaign) -> Iterator[Check]:
+    """What finds, table by table: rows left without a reason, or whose row above is gone, or moved from another space.
+
+    The largest tables, those that rows left, come first: they take longest.
+    """
     search = prepare(campaign)
+    for find, names in ((strayed, search.moved), (left_in, search.names)):
+        for name in sorted(names):
+            yield partial(_find, search, find, name)
 
-    def found(task: tuple[_Finder, str]) -> list[str]:
-        find, name = task
-        with campaign.engine.connect() as connection:
-            return list(find(connection, search, name))
 
-    tasks = [(left_in, name) for name in sorted(search.names)] + [(strayed, name) for name in sorted(search.moved)]
-    for findings in side_by_side(found, tasks):
-        yield from findings
+def _find(search: Search, find: _Finder, name: str) -> list[str]:
+    with search.campaign.engine.connect() as connection:
+        return list(find(connection, search, name))
 
 
 def prepare(campaign: Campaign) -> Search:

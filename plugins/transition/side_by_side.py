@@ -1,7 +1,7 @@
 """Work on the database by several connections at once: a server keeps one of its cores busy for each statement."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 CONNECTIONS = 4
@@ -10,9 +10,14 @@ _Found = TypeVar("_Found")
 
 
 def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item]) -> list[_Found]:
-    """What ``work`` returns for each item, in their order; each call opens connections of its own.
+    """What ``work`` returns for each item, in their order; each call opens a connection of its own.
 
-    Raises the first error, in that order, once the calls under way have ended; those not begun yet never do.
+    Raises an error once the calls then under way have ended; those not begun by then never do.
     """
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(work, items))
+        calls = [pool.submit(work, item) for item in items]
+        try:
+            wait(calls, return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return [call.result() for call in calls]

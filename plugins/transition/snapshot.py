@@ -1,7 +1,8 @@
 """What must not change: checksums of the rows that stay, taken at the freeze, compared when verifying."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -72,8 +73,8 @@ def take(campaign: Campaign) -> None:
         connection.execute(sa.insert(tables.snapshot), rows)
 
 
-def differences(campaign: Campaign) -> list[str]:
-    """One French sentence for each part whose kept rows changed, or that got rows it should not have."""
+def differences(campaign: Campaign) -> Iterator[Callable[[], list[str]]]:
+    """What compares each part; it returns French sentences if kept rows changed, or rows came that should not have."""
     stored = tables.snapshot.c
     query = sa.select(stored.table_name, stored.max_id, stored.rows, stored.checksum)
     with campaign.engine.connect() as connection:
@@ -83,7 +84,8 @@ def differences(campaign: Campaign) -> list[str]:
         with campaign.engine.connect() as connection:
             return list(_compare(connection, campaign, part, before[part.name]))
 
-    return [difference for found in side_by_side(compared, _parts(campaign)) for difference in found]
+    for part in _parts(campaign):
+        yield partial(compared, part)
 
 
 def _compare(connection: sa.Connection, campaign: Campaign, part: Part, before: tuple[int, int, str]) -> Iterator[str]:

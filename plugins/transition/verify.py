@@ -1,6 +1,7 @@
 """Stage verify: nothing left, nothing lost, nothing else changed; whoever teaches still does."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -13,7 +14,7 @@ from transition.etherpad import pads
 from transition.french import counted
 from transition.key_views import at_spaces, is_view
 from transition.keys import count_keys, frozen_keys, temporary_keys
-from transition.leftovers import leftovers
+from transition.leftovers import Check, leftovers
 from transition.missing import created_spaces
 from transition.move import archive_table
 from transition.plan import load_lines
@@ -28,12 +29,13 @@ def verify(campaign: Campaign) -> None:
     """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding."""
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
-        checks: tuple[Callable[[Campaign], Iterable[str]], ...] = (
-            _counts, _left, _people, _categories, unfilled_groups, leftovers, snapshot.differences, pads.left,
-            contents.left, create_spaces.left, _set_aside,
+        of_campaign: tuple[Callable[[Campaign], Iterable[str]], ...] = (
+            _counts, _left, _people, _categories, unfilled_groups, pads.left, contents.left, create_spaces.left,
+            _set_aside,
         )  # fmt: skip
-        found = side_by_side(lambda check: list(check(campaign)), checks)
-        findings = [finding for of_check in found for finding in of_check]
+        checks: list[Check] = [partial(check, campaign) for check in of_campaign]
+        checks += [*leftovers(campaign), *snapshot.differences(campaign)]
+        findings = [finding for found in side_by_side(lambda check: list(check()), checks) for finding in found]
         closing["detail"] = counted(len(findings), "constat", "constats")
         refuse_all(
             f"Transition non conforme ({campaign.platform.label}) ; avant de rouvrir Moodle, traitez :",

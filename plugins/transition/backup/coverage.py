@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 
 import sqlalchemy as sa
 
@@ -72,15 +73,17 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
     if lasting:
         live = {rule.rule for rule in load_rules() if rule.live}
         traces = {name: of_table for name, of_table in traces.items() if {trace.rule for trace in of_table} - live}
-    parts = [part for name, of_table in traces.items() for part in _parts(campaign, name, of_table, courses)]
+    lock = Lock()
 
-    def read(part: _Part) -> dict[int, State]:
+    def read(part: _Part) -> None:
         with selected_rows(campaign, part.table, traces[part.table], part.courses) as selected:
-            return selected.states(part.ids)
+            states = selected.states(part.ids)
+        with lock:
+            for courseid, state in states.items():
+                found[courseid][part.table] = found[courseid].get(part.table, State()).joined(state)
 
-    for part, states in zip(parts, side_by_side(read, parts), strict=True):
-        for courseid, state in states.items():
-            found[courseid][part.table] = found[courseid].get(part.table, State()).joined(state)
+    parts = (part for name, of_table in traces.items() for part in _parts(campaign, name, of_table, courses))
+    side_by_side(read, parts)
     return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
 
 
@@ -98,11 +101,13 @@ def _parts(campaign: Campaign, name: str, traces: Sequence[Trace], courses: list
     if not reads_whole(campaign, traces, courses):
         yield from (_Part(name, part, None) for part in slices(courses))
         return
+    id_ = campaign.moodle[name].c.id
     with campaign.engine.connect() as connection:
-        last = connection.execute(sa.select(sa.func.max(campaign.moodle[name].c.id))).scalar() or 0
-    step = max(_IDS_AT_ONCE, last // _RANGES + 1)
-    for first in range(0, last + 1, step):
-        yield _Part(name, courses, range(first, first + step))
+        first, last = connection.execute(sa.select(sa.func.min(id_), sa.func.max(id_))).one()
+    if first is not None:
+        step = max(_IDS_AT_ONCE, (last - first) // _RANGES + 1)
+        for start in range(first, last + 1, step):
+            yield _Part(name, courses, range(start, start + step))
 
 
 def slices(courses: list[int]) -> Iterator[list[int]]:
