@@ -196,6 +196,7 @@ def curve(folder: Path) -> list[Results]:
             _restore_archived(campaign, results)
             _restore_backed_up(campaign, results)
         shutil.rmtree(place / "mariadb")
+        results.memory.clear()  # a stage begins with all that this process holds, size after size
         found.append(results)
     return found
 
