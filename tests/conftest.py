@@ -166,6 +166,16 @@ def load_dump(server: PrivateMariaDB, dump: Path, name: str) -> None:
         raise RuntimeError(f"zstd failed on {dump}")
 
 
+def unpack_filedir(reference: Path, dataroot: Path) -> None:
+    """Make the reference Moodle's data folder: the contents of its files."""
+    dataroot.mkdir()
+    packed = subprocess.run(
+        ["zstd", "-dcq", str(reference / "ecampus-4.5.6-filedir.tar.zst")], stdout=subprocess.PIPE, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", str(dataroot)], input=packed.stdout, check=True)
+    assert (dataroot / "filedir").is_dir()
+
+
 def drop_databases(server: PrivateMariaDB, names: set[str]) -> None:
     """Drop those databases, if they exist."""
     with _everything(server) as connection:

@@ -1,6 +1,5 @@
 """The contents of the files of a backup: the real filedir, copied once a content, and relied upon only while intact."""
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 
 from tests.backup.conftest import FEW_RULES, Open
 from tests.backup.test_backup import journalled, the_set
+from tests.conftest import unpack_filedir
 from transition import contents
 from transition.backup import file_contents
 from transition.backup.coverage import stale_spaces
@@ -26,12 +26,7 @@ def declared(open_campaign: Open, few_rules: None, reference: Path, tmp_path: Pa
     """Campaigns of a platform that declares the real Moodle's data folder."""
     assert "assign" in FEW_RULES
     dataroot = tmp_path / "moodledata"
-    dataroot.mkdir()
-    packed = subprocess.run(
-        ["zstd", "-dcq", str(reference / "ecampus-4.5.6-filedir.tar.zst")], stdout=subprocess.PIPE, check=True
-    )
-    subprocess.run(["tar", "-x", "-C", str(dataroot)], input=packed.stdout, check=True)
-    assert (dataroot / "filedir").is_dir()
+    unpack_filedir(reference, dataroot)
 
     def build(run_id: str, **more: Any) -> Campaign:
         opened = open_campaign(run_id, **more)

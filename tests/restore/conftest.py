@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, QUICK, load_dump, server_folder
+from tests.conftest import DUMP, QUICK, load_dump, server_folder, unpack_filedir
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
+from transition import ways
 from transition.campaign import Campaign
 
 MOODLE, NAME = "moodle_restore", "restauration"
@@ -20,17 +22,25 @@ MOODLE, NAME = "moodle_restore", "restauration"
 
 @dataclass(frozen=True)
 class World:
-    """A platform whose transition was carried out, and its Moodle database as it was before and after."""
+    """A platform whose transition was carried out, and its Moodle database as it was before and after.
+
+    ``contents``: of Moodle's files, before. ``swapped``: how its tables went.
+    """
 
     campaign: Campaign
     before: dict[str, Rows]
     reset: dict[str, Rows]
+    contents: dict[str, bytes]
+    swapped: bool
 
     def open(self, run_id: str, **more: Any) -> Campaign:
         return replace(self.campaign, run_id=run_id, **more)
 
     def dump(self) -> dict[str, Rows]:
         return dump(self.campaign.server, MOODLE)
+
+    def files(self) -> dict[str, bytes]:
+        return contents_of(Path(str(self.campaign.platform.dataroot)))
 
     def execute(self, statement: str, **values: Any) -> Any:
         with self.campaign.server.begin() as connection:
@@ -43,15 +53,17 @@ class World:
 
 @dataclass
 class Site:
-    """A server, a copy of its data as the transition left them, and Moodle's rows before and after it.
+    """A server, a copy of its data as the transition left them, and Moodle's rows and files before and after it.
 
     ``changed``: a test has written since.
     """
 
     server: PrivateMariaDB
     folder: Path
+    swapped: bool
     before: dict[str, Rows]
     reset: dict[str, Rows]
+    contents: dict[str, bytes]
     changed: bool = True
 
     @property
@@ -60,51 +72,98 @@ class Site:
 
     def campaign(self) -> Campaign:
         engine = sa.create_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
-        platform = reference_platform(self.folder / "storage", name=NAME)
+        platform = reference_platform(self.folder / "storage", name=NAME, dataroot=str(self.folder / "moodledata"))
         return Campaign(platform, 2026, "transition", engine, feed=self.folder / "feed", dry_run=False)
 
     def put_back(self) -> None:
         """Make everything as the transition left it."""
         if self.changed:
             self.server.stop()
-            for target, saved in ((self.server.data, "data"), (self.folder / "storage", "storage")):
+            for folder, target in self._folders().items():
                 shutil.rmtree(target, ignore_errors=True)
-                shutil.copytree(self.saved / saved, target)
+                shutil.copytree(self.saved / folder, target)
             self.server.start()
         self.changed = False
 
+    def save(self) -> None:
+        """Keep what :meth:`put_back` puts back."""
+        self.server.stop()
+        for folder, source in self._folders().items():
+            shutil.copytree(source, self.saved / folder)
 
-@pytest.fixture(scope="session")
-def site(reference: Path) -> Iterator[Site]:
-    with server_folder() as folder, PrivateMariaDB(folder / "server", options=QUICK) as server:
+    def _folders(self) -> dict[str, Path]:
+        data = {name: self.folder / name for name in ("storage", "moodledata")}
+        return {"data": self.server.data, **data}
+
+    @contextmanager
+    def world(self, *, changed: bool = True) -> Iterator[World]:
+        """The world right after the transition; ``changed``: it will be written in."""
+        self.put_back()
+        self.changed = changed
+        campaign = self.campaign()
+        yield World(campaign, dict(self.before), dict(self.reset), dict(self.contents), self.swapped)
+        campaign.server.dispose()
+
+
+def contents_of(dataroot: Path) -> dict[str, bytes]:
+    """The files of Moodle's ``filedir``, by their path in it."""
+    filedir = dataroot / "filedir"
+    return {str(path.relative_to(filedir)): path.read_bytes() for path in filedir.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def carried_over(reference: Path, *, swapped: bool = False) -> Iterator[Site]:
+    """A site after its transition; ``swapped``: every table that can be was swapped, whatever its size."""
+    with (
+        server_folder() as folder,
+        PrivateMariaDB(folder / "server", options=QUICK) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         load_dump(server, reference / DUMP, MOODLE)
-        site = Site(server, folder, {}, {})
+        unpack_filedir(reference, folder / "moodledata")
+        site = Site(server, folder, swapped, {}, {}, contents_of(folder / "moodledata"))
         campaign = site.campaign()
         add_newcomers(campaign.server)
         reference_feed(folder / "feed")
         site.before.update(dump(campaign.server, MOODLE))
+        if swapped:
+            patch.setattr(ways, "SWAP_ROWS", 1)
+            patch.setattr(ways, "SWAP_SHARE", 0.0)
         run_chain(campaign)
+        patch.undo()
         site.reset.update(dump(campaign.server, MOODLE))
-        server.stop()
-        shutil.copytree(server.data, site.saved / "data")
-        shutil.copytree(folder / "storage", site.saved / "storage")
+        site.save()
+        yield site
+
+
+@pytest.fixture(scope="session")
+def site(reference: Path) -> Iterator[Site]:
+    with carried_over(reference) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def swapped_site(reference: Path) -> Iterator[Site]:
+    with carried_over(reference, swapped=True) as site:
         yield site
 
 
 @pytest.fixture
 def world(site: Site) -> Iterator[World]:
     """The world right after the transition, to write in."""
-    site.put_back()
-    site.changed = True
-    campaign = site.campaign()
-    yield World(campaign, dict(site.before), dict(site.reset))
-    campaign.server.dispose()
+    with site.world() as world:
+        yield world
 
 
 @pytest.fixture
 def still_world(site: Site) -> Iterator[World]:
     """The same, for a test that changes nothing."""
-    site.put_back()
-    campaign = site.campaign()
-    yield World(campaign, dict(site.before), dict(site.reset))
-    campaign.server.dispose()
+    with site.world(changed=False) as world:
+        yield world
+
+
+@pytest.fixture(params=["site", "swapped_site"])
+def either_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A world to write in, whose tables went by chunks; then one whose tables were swapped."""
+    with request.getfixturevalue(request.param).world() as world:
+        yield world
