@@ -125,7 +125,7 @@ def test_a_full_disk_fails_the_spaces_concerned_and_is_taken_up_again(
         copied.append(contenthash)
         return keep(given, contenthash)
 
-    with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError, match="copie impossible"):
+    with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError, match="le stockage de la sauvegarde"):
         patch.setattr(file_contents, "keep_copy", full)
         july_backup(campaign)
     stale = stale_spaces(campaign)
@@ -133,6 +133,31 @@ def test_a_full_disk_fails_the_spaces_concerned_and_is_taken_up_again(
     july_backup(campaign)
     assert stale_spaces(campaign) == {}
     assert the_set(campaign).manifest.spaces.keys() == stale.keys()
+
+
+def test_a_content_that_cannot_be_read_fails_its_spaces_and_does_not_stop_the_others(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, keep = declared("juillet"), contents.keep_copy
+    with campaign.engine.connect() as connection:
+        files = campaign.moodle["files"].c
+        query = sa.select(files.contenthash).where(files.component == "assignsubmission_file", files.filesize > 0)
+        unreadable = connection.execute(query.limit(1)).scalar_one()
+
+    def refused(given: Campaign, contenthash: str) -> bool:
+        if contenthash == unreadable:
+            raise PermissionError(13, "Permission denied")
+        return keep(given, contenthash)
+
+    monkeypatch.setattr(file_contents, "keep_copy", refused)
+    july_backup(campaign)
+    named = {entry.courseid: entry.detail for entry in journalled(campaign, "failed")}
+    assert set(named.values()) == {f"contenu {unreadable} : copie impossible (PermissionError)"}
+    assert stale_spaces(campaign).keys() == named.keys()
+    assert the_set(campaign).manifest.spaces.keys() > set()
+    assert not the_set(campaign).manifest.spaces.keys() & named.keys()
+    [done] = journalled(campaign, "done")
+    assert f"{len(named)} sans sauvegarde vérifiée (voir les lignes « failed »)" in done.detail
 
 
 def test_without_dataroot_the_journal_says_so_and_with_it_they_are_made_up_for(

@@ -3,6 +3,7 @@
 The set's own table ``files`` is their list (``contenthash``, ``filesize``), vouched for by the manifest like any table.
 """
 
+import errno
 from collections.abc import Collection, Iterator
 
 import pyarrow.parquet as pq
@@ -15,23 +16,24 @@ from transition.campaign import Campaign
 from transition.contents import EMPTY, keep_copy, kept_sizes
 from transition.progress import Progress
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _COLUMNS = [SPACE, "contenthash", "filesize"]
 
 
 def keep_contents(
     campaign: Campaign, folder: UPath, files: TableFile | None, courses: Collection[int]
-) -> tuple[dict[int, Contents], dict[int, str]]:
+) -> tuple[dict[int, Contents], dict[int, str], bool]:
     """Copy the contents that a new set's table ``files`` names, whatever was copied before checked again.
 
-    Returns what each space has, and why the contents of others could not be stored (a full disk…). A content that
-    Moodle itself has lost, or holds altered, is counted and does not fail its space: nobody can back it up any more.
-    Without ``dataroot``, nothing.
+    Returns what each space has, why the contents of others could not be stored, and whether the storage is full. A
+    content that Moodle itself has lost, or holds altered, is counted and does not fail its space: nobody can back it up
+    any more. Without ``dataroot``, nothing.
     """
     if not campaign.platform.dataroot:
-        return {}, {}
+        return {}, {}, False
     wanted = dict(_named(folder, files)) if files else {}
     sizes = {contenthash: size for named in wanted.values() for contenthash, size in named.items()}
-    lost, failed = set[str](), dict[str, str]()
+    lost, failed, full = set[str](), dict[str, str](), False
     progress = Progress("Contenus des fichiers", len(sizes), "contenus", "Mo")
     for contenthash, size in sorted(sizes.items()):
         try:
@@ -39,6 +41,7 @@ def keep_contents(
                 lost.add(contenthash)
         except OSError as error:
             failed[contenthash] = f"contenu {contenthash} : copie impossible ({type(error).__name__})"
+            full |= error.errno in _FULL
         progress.step(size / 1e6)
     kept, failures = dict[int, Contents](), dict[int, str]()
     for courseid in courses:
@@ -49,7 +52,7 @@ def keep_contents(
         missing = tuple(sorted(lost & mine.keys()))
         present = [size for contenthash, size in mine.items() if contenthash not in missing]
         kept[courseid] = Contents(number=len(present), bytes=sum(present), lost=missing)
-    return kept, failures
+    return kept, failures, full
 
 
 def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[int]) -> dict[int, str]:

@@ -28,14 +28,15 @@ _log = logging.getLogger(__name__)
 
 
 class IncompleteBackupError(UnreachableError):
-    """Some tables or spaces have no verified backup: worth another try, which takes up only what is missing."""
+    """Tables, or spaces asked for by name, have no verified backup: worth another try, of only what is missing."""
 
 
 def july_backup(campaign: Campaign) -> None:
     """Back up every space that the run concerns and that has no verified backup of its present state.
 
     Writes nothing in Moodle. A space that fails is journalled and does not stop the others: it stays without a backup,
-    so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed.
+    so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed, or
+    the storage is full.
     """
     with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
         _complete(campaign, concerned_spaces(campaign), closing)
@@ -153,8 +154,9 @@ def _write_set(
             if written.file:
                 files[table] = written.file
         progress.step(files[table].rows if table in files else 0)
-    kept, unkept = keep_contents(campaign, folder, files.get("files"), spaces)
-    broken |= {f"espace {courseid} : {reason}" for courseid, reason in unkept.items()}
+    kept, unkept, full = keep_contents(campaign, folder, files.get("files"), spaces)
+    if full:
+        broken.add("contenus des fichiers (le stockage de la sauvegarde est plein)")
     failures |= unkept
     manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files, kept)
     failures |= _verify(campaign, manifest)
