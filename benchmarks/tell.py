@@ -24,14 +24,14 @@ _RESTORES = (
 # Of the curve: measure, the task that does it, what it grows with.
 _STAGES = (
     (_BACKUP, "july_backup", "log rows"),
-    ("campaign: freeze, the keys", "approval.freeze, the keys", "spaces"),
+    ("campaign: freeze, the keys", "approval.freeze, the keys", "log rows"),
     ("campaign: freeze, its checks", "approval.freeze, its checks", "log rows"),
     ("campaign: log, by swap", "purge.logs", "log rows"),
     ("campaign: the other tables", "the other purge tasks", "spaces"),
     ("campaign: verify", "verify", "log rows"),
-    (_RESTORES[0], "restore_course, archive schema, the first", ""),
-    (_RESTORES[1], "restore_course, archive schema, the next", ""),
-    (_RESTORES[2], "restore_course, backup", ""),
+    (_RESTORES[0], "restore_course, archive schema, the first", "rows of the space"),
+    (_RESTORES[1], "restore_course, archive schema, the next", "rows of the space"),
+    (_RESTORES[2], "restore_course, backup", "rows of the space"),
 )
 _DUMP = (
     "A dump is the text that the server sends. The backup also has the server compute a checksum of each row, sorts the"
@@ -105,9 +105,11 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         lines.append(f"| {task} | " + " | ".join(f"{one['measures'][name]['seconds']:.1f}" for one in found) + " |")
     last = found[-1]
     size = last["size"]
+    others = size["rows"] // size["spaces"] - size["log"]
     ratio = {
         "log rows": PLATFORM["log rows"] / (size["spaces"] * size["log"]),
         "spaces": PLATFORM["spaces"] / size["spaces"],
+        "rows of the space": (PLATFORM["log rows"] / PLATFORM["spaces"] + others) / (size["log"] + others),
     }
     lines += [
         "", "## Extrapolated, not measured", "",
@@ -117,8 +119,8 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         "| task | grows with | extrapolated |", "|---|---|---:|",
     ]  # fmt: skip
     for name, task, grows in _STAGES:
-        if grows:
-            lines.append(f"| {task} | {grows} | {last['measures'][name]['seconds'] * ratio[grows] / 60:,.0f} min |")
+        seconds = last["measures"][name]["seconds"] * ratio[grows]
+        lines.append(f"| {task} | {grows} | {f'{seconds / 60:,.0f} min' if seconds > 90 else f'{seconds:.0f} s'} |")
     lines += [
         "", "`july_backup` reads the log once from end to end, however many sets of 200 spaces it writes. The DAG of"
         " July does so for each component that has a twentieth of the spaces. These are the traces: files and Moodle's"
@@ -126,9 +128,10 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         "From `approval.freeze` to `verify`, Moodle is in maintenance mode. These two read and write by"
         f" {CONNECTIONS} connections at once, each of which keeps a core of the server busy; the purge, by one. Where"
         " the other tables grow with the spaces only, what is said to grow with the log is foretold too long.", "",
-        "A restore is not extrapolated: it depends on the space's rows and on what the server's memory holds of the"
-        " tables. The first one after the transition finds every page of Moodle's log full: the server has to split"
-        " them and, since Moodle makes that table `ROW_FORMAT=COMPRESSED`, to compress them anew.",
+        "A restore is that of one space, which has 20,000 log rows on such a platform; it also depends on what the"
+        " server's memory holds of the tables. The first one after the transition finds every page of Moodle's log"
+        " full: the server has to split them and, since Moodle makes that table `ROW_FORMAT=COMPRESSED`, to compress"
+        " them anew.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
