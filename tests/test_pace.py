@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.server import PrivateMariaDB
+from tests.conftest import QUICK, server_folder
 from tests.support.campaign import reference_platform
 from transition import pace
 from transition.campaign import Campaign
 from transition.errors import TransitionError
-from transition.pace import LARGEST, SMALLEST, TARGET, Load, Pace, busy, measure, next_size
+from transition.pace import LARGEST, SMALLEST, TARGET, Load, Pace, busy, check_replicas, measure, next_size
 from transition.state import schema, tables
 
 
@@ -69,6 +71,66 @@ def test_the_load_of_a_real_server(campaign: Campaign) -> None:
     assert load.running is not None
     assert load.running >= 1
     assert load.lag is None  # it replicates nothing
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[PrivateMariaDB, PrivateMariaDB]]:
+    """A server, and one that replicates it."""
+    with (
+        server_folder() as folder,
+        PrivateMariaDB(folder / "source", options=("--server-id=1", "--log-bin=source", *QUICK)) as source,
+        PrivateMariaDB(folder / "replica", options=("--server-id=2", *QUICK)) as replica,
+    ):
+        with sa.create_engine(source.url(), poolclass=sa.NullPool).connect() as connection:
+            file, position, *_ = connection.execute(sa.text("SHOW MASTER STATUS")).one()
+        command(
+            replica,
+            f"CHANGE MASTER TO MASTER_HOST = '{source.host}', MASTER_PORT = {source.port},"
+            f" MASTER_USER = '{source.user}', MASTER_PASSWORD = '{source.password}',"
+            f" MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}, MASTER_DELAY = 3600",
+        )
+        yield source, replica
+
+
+def command(server: PrivateMariaDB, *statements: str) -> None:
+    with sa.create_engine(server.url(), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def test_a_replica_that_is_behind_is_waited_for(
+    pair: tuple[PrivateMariaDB, PrivateMariaDB], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, replica = pair
+    command(source, "CREATE DATABASE pace")
+    behind = sa.create_engine(replica.url(), poolclass=sa.NullPool)
+    campaign = Campaign(
+        reference_platform(tmp_path), 2026, "pace", sa.create_engine(source.url("pace"), poolclass=sa.NullPool),
+        dry_run=False, replicas=(("replica_ecampus", behind),),
+    )  # fmt: skip
+    [finding] = check_replicas(campaign)
+    assert finding.startswith("le serveur de la connexion replica_ecampus ne dit pas son retard de réplication")
+    schema.upgrade(campaign)
+    campaign.take_fence()
+    command(replica, "START SLAVE")  # an hour late, by its own setting
+    monkeypatch.setattr(pace, "MOST_LAG", 0)
+    until = time.monotonic() + 30
+    while not measure(campaign).lag and time.monotonic() < until:
+        time.sleep(0.1)
+    assert list(check_replicas(campaign)) == []
+    assert busy(measure(campaign)).startswith("la réplication a ")
+    waited = []
+
+    def catch_up(_: float) -> None:
+        waited.append(busy(measure(campaign)))
+        command(replica, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 0", "START SLAVE")
+
+    monkeypatch.setattr(time, "sleep", catch_up)
+    monkeypatch.setattr(pace, "LOOK", 0)
+    Pace(campaign, 4_000).after(TARGET)
+    assert waited
+    assert waited[0].startswith("la réplication a ")
+    assert measure(campaign).lag == 0
 
 
 def test_a_pause_ends_within_two_seconds_of_its_cause(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ class Campaign:
     :param root: where the platform's ``storage`` is, for a URL that needs more than itself (credentials); None: it says
         all.
     :param web_service: Moodle's web service; None: the platform declares none, missing spaces are only listed.
+    :param replicas: servers that replicate Moodle's, each with the name of its connection.
     :param courses: course codes to which the run is limited; empty: all.
     :param day: the day that calendars are compared with; None: the present one, read each time.
     :param actor: who started the run. :param attempt: the try number of the task.
@@ -70,6 +71,7 @@ class Campaign:
     day: date | None = field(default=None, kw_only=True)
     root: UPath | None = field(default=None, kw_only=True)
     web_service: "WebService | None" = field(default=None, kw_only=True)
+    replicas: tuple[tuple[str, sa.Engine], ...] = field(default=(), kw_only=True)
     dry_run: bool = True
     courses: tuple[str, ...] = ()
     actor: str = "airflow"

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ TARGET = 0.5  # seconds a chunk: what a replica lags behind, and what a kill rep
 SMALLEST, LARGEST = 200, 50_000  # keys a transaction; below several hundred, each row costs more
 # Above one of these, the server needs its time for something else.
 MOST_HISTORY = 1_000_000  # undo records not yet purged (history list length)
-MOST_LAG = 10  # seconds behind its source, where the server is a replica itself
+MOST_LAG = 10  # seconds that a replica is behind
 MOST_RUNNING = 40  # threads at work
 LOOK = 1  # seconds between two looks at the server
 _log = logging.getLogger(__name__)
@@ -81,7 +82,20 @@ def measure(campaign: Campaign) -> Load:
         history = status.get("Innodb_history_list_length")
         if history is None:
             history = _history_of_mysql(connection)
-        return Load(history, _lag(connection), status.get("Threads_running"))
+    # The server may be a replica itself; its own replicas are known from the platform alone.
+    lags = [_lag(server) for server in (campaign.server, *(replica for _, replica in campaign.replicas))]
+    return Load(history, max((lag for lag in lags if lag is not None), default=None), status.get("Threads_running"))
+
+
+def check_replicas(campaign: Campaign) -> Iterator[str]:
+    """For preflight: replicas that the platform declares and that do not say how far behind they are."""
+    for conn_id, replica in campaign.replicas:
+        if _lag(replica) is None:
+            yield (
+                f"le serveur de la connexion {conn_id} ne dit pas son retard de réplication : relancez sa réplication,"
+                " donnez au compte le droit REPLICA MONITOR (MariaDB) ou REPLICATION CLIENT (MySQL), ou retirez-le de"
+                " « connections: replicas » dans le fichier de la plateforme"
+            )
 
 
 def _history_of_mysql(connection: sa.Connection) -> int | None:
@@ -92,11 +106,12 @@ def _history_of_mysql(connection: sa.Connection) -> int | None:
         return None
 
 
-def _lag(connection: sa.Connection) -> int | None:
+def _lag(server: sa.Engine) -> int | None:
     """Seconds behind its source, of a server that replicates; a stopped replication does not follow: None."""
     try:
-        row = connection.execute(sa.text("SHOW REPLICA STATUS")).mappings().first()
-    except sa.exc.DBAPIError:  # the account may not see it, or the server is older than the statement
+        with server.connect() as connection:
+            row = connection.execute(sa.text("SHOW REPLICA STATUS")).mappings().first()
+    except sa.exc.DBAPIError:  # the account may not see it, or the server does not answer
         return None
     for name in ("Seconds_Behind_Source", "Seconds_Behind_Master"):
         if row and row.get(name) is not None:

@@ -25,6 +25,7 @@ class Connections(Strict):
 
     ``moodle_ws``: Moodle's web service, which creates missing spaces.
     ``teachers``: a folder with the tables that Apogée's own database, a gateway and Pégase do not know.
+    ``replicas``: servers that replicate Moodle's; the purge waits for the one that lags most.
     """
 
     moodle: str
@@ -32,6 +33,7 @@ class Connections(Strict):
     teachers: str | None = None
     etherpad: str | None = None
     moodle_ws: str | None = None
+    replicas: tuple[str, ...] = ()
 
 
 class Categories(Strict):

@@ -20,6 +20,7 @@ from transition.maintenance import check_command
 from transition.missing import check_category
 from transition.moodle.database import quoted
 from transition.move import journal_abandoned
+from transition.pace import check_replicas
 from transition.rules.compile import absent_tables, unknown_columns
 from transition.rules.model import load_rules, rule_names
 from transition.spaces import record_contexts
@@ -180,6 +181,7 @@ _BEFORE_STATE = (
     _clock,
     check_feed,
     check_server,
+    check_replicas,
     check_dataroot,
     check_command,
     check_exchange,

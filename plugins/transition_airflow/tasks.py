@@ -88,6 +88,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
         etherpad=etherpad(platform.connections.etherpad),
         root=storage_root(platform.storage),
         web_service=web_service(platform.connections.moodle_ws),
+        replicas=tuple((conn_id, engine(conn_id)) for conn_id in platform.connections.replicas),
         dry_run=is_dry(context),
         courses=courses,
         actor=_actor(context),
