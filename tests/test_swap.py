@@ -278,6 +278,15 @@ def test_a_full_disk_is_refused(frozen: Campaign, monkeypatch: pytest.MonkeyPatc
     assert state(frozen, LOG) == before
 
 
+def test_a_disk_that_cannot_be_seen_is_told(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "airflow.example")
+    swap.swap_table(frozen, RECENT)
+    undo(frozen, RECENT)
+    assert f"n'est pas visible d'ici : l'échange de {frozen.moodle[RECENT].name} y demande" in caplog.text
+
+
 def test_a_view_of_keys_can_be_written_down(frozen: Campaign) -> None:
     keys = frozen_keys(frozen, LOG)
     with frozen.engine.connect() as connection:

@@ -8,6 +8,7 @@ checked, the RENAME is next) → ``done``. Moodle has its own table until the RE
 before the RENAME, a swap starts anew: Moodle may have been open meanwhile, and what was copied may be out of date.
 """
 
+import logging
 import re
 import shutil
 import socket
@@ -29,6 +30,7 @@ COPY = 20_000  # kept rows a transaction
 _ROUNDS = 10  # of catching up with a Moodle that still writes
 _PATIENCE = 6 * 3600
 _SPARE = 1.5  # free space asked for, in sizes of what is copied
+_log = logging.getLogger(__name__)
 
 
 def swap_table(campaign: Campaign, name: str) -> None:
@@ -304,10 +306,14 @@ class _Swap:
             {"schema": self.source.schema, "name": self.source.name},
         ).one()
         kept = connection.execute(sa.select(sa.func.count()).select_from(self.kept)).scalar_one()
+        needed = _SPARE * size * min(1, kept / max(1, rows))
         host, folder = connection.execute(sa.text("SELECT @@hostname, @@datadir")).one()
         if host != socket.gethostname() or not Path(folder).is_dir():
+            _log.warning(
+                "Le disque de la base (%s) n'est pas visible d'ici : l'échange de %s y demande %.1f Gio libres.",
+                host, self.source.name, needed / 2**30,
+            )  # fmt: skip
             return
-        needed = _SPARE * size * min(1, kept / max(1, rows))
         free = shutil.disk_usage(folder).free
         if free < needed + self.campaign.platform.limits.free_space_gib * 2**30:
             raise TransitionError(

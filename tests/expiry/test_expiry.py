@@ -323,6 +323,9 @@ def test_a_year_expires_with_its_proof_and_nothing_else_changes(world: World) ->
     for manifest in manifests:
         for table in manifest["tables"].values():
             assert files[table["file"]] == table["sha256"]
+    told = b"".join([*lists.values(), (reports / "expiry-expiry.json").read_bytes()]).decode()
+    people = {row[column] for row in rows["user"].values() for column in ("username", "email", "lastname")}
+    assert not [name for name in people if len(name) > 4 and name in told]
     assert f"mdl_quiz_attempts;{archived[0]};" in lists[f"schema{NAME}_2026"].decode()
     journal = world.execute(
         f"SELECT j.action, COUNT(*) FROM {STATE}.journal j JOIN {STATE}.run r ON r.number = j.run"

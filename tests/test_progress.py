@@ -1,0 +1,20 @@
+"""The lines that say how far a long work has come."""
+
+import logging
+
+import pytest
+
+from transition.progress import Progress
+
+
+def test_counts_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    clock = iter([4.0, 12.0, 13.0, 20.0])  # one a step
+    monkeypatch.setattr("transition.progress.time.monotonic", lambda: next(clock))
+    work = Progress("Sauvegarde", 4, "tables", "lignes", _begin=0.0, _said=0.0)
+    with caplog.at_level(logging.INFO, "transition.progress"):
+        for _ in range(4):
+            work.step(600)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Sauvegarde : 2 tables sur 4, 1200 lignes, 100 lignes/s, reste environ 12 s",
+        "Sauvegarde : 4 tables sur 4, 2400 lignes, 120 lignes/s, reste environ 0 s",
+    ]
