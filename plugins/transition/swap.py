@@ -27,6 +27,9 @@ from transition.moodle.database import index_definitions, quoted, table_like
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
+# One kept row in so many is copied once the indexes are there: it splits their pages, which are full by then. Else what
+# comes later, from Moodle or a restore, has to split and compress each page anew, while somebody waits.
+LATE = 40
 _ROUNDS = 10  # of catching up with a Moodle that still writes
 _PATIENCE = 6 * 3600
 _SPARE = 1.5  # free space asked for, in sizes of what is copied
@@ -79,8 +82,11 @@ class _Swap:
             if state != "ready" or self._exists(self.new):
                 self._check_maintenance()
                 self._begin()
-                self._copy()
+                late = sa.func.mod(self.kept.c.id, LATE) == 0
+                self._copy(~late)
                 self._index()
+                self._copy(late)
+                self._catch_up()
                 self._check()
                 self._rename()
             self._finish()
@@ -144,7 +150,7 @@ class _Swap:
         return index_definitions(self._definition(connection, self.source))
 
     def _index(self) -> None:
-        """Make the indexes once the rows are there, which takes a fraction of what they cost row by row; compare."""
+        """Make the indexes once most rows are there: a fraction of what they cost row by row; compare."""
         with self.campaign.engine.connect() as connection:
             if indexes := self._indexes(connection):
                 added = ", ".join(f"ADD {definition}" for definition in indexes.values())
@@ -180,12 +186,15 @@ class _Swap:
             connection.execute(sa.insert(self.kept).from_select(["id"], ids))
             connection.commit()
 
-    def _copy(self) -> None:
-        """Copy what stays, in the order of the primary key; then what Moodle wrote meanwhile."""
-        last, known = 0, self._load().max_id
+    def _copy(self, which: sa.ColumnElement[bool], after: int = 0) -> None:
+        """Copy, of the rows that stay, those that are asked for, in the order of the primary key, after an id."""
+        while upper := self._copy_chunk(which, after):
+            after = upper
+
+    def _catch_up(self) -> None:
+        """Copy what Moodle wrote since the rows that stay were listed, until there is no more."""
+        known = self._load().max_id
         for _ in range(_ROUNDS):
-            while upper := self._copy_chunk(last):
-                last = upper
             with self.campaign.engine.begin() as connection:
                 end = connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.source.c.id), 0))).scalar_one()
                 if end <= known:
@@ -193,24 +202,25 @@ class _Swap:
                 late = sa.select(self.source.c.id).where(self.source.c.id > known, self.source.c.id <= end)
                 connection.execute(sa.insert(self.kept).from_select(["id"], late))
                 self._set(connection, max_id=end)
-                known = end
+            self._copy(sa.true(), known)
+            known = end
         raise TransitionError(
             f"Moodle écrit sans cesse dans {self.source.name} malgré la maintenance : arrêtez son cron et ses"
             " serveurs, puis relancez cette tâche."
         )
 
-    def _copy_chunk(self, last: int) -> int:
-        """Copy the kept rows after an id, in one transaction; returns the last id copied, 0 if there was none."""
+    def _copy_chunk(self, which: sa.ColumnElement[bool], last: int) -> int:
+        """Copy such rows after an id, in one transaction; returns the last id copied, 0 if there was none."""
         kept, source = self.kept, self.source
         with self.campaign.engine.begin() as connection:
-            ids = sa.select(kept.c.id).where(kept.c.id > last).order_by(kept.c.id).limit(COPY).subquery()
+            ids = sa.select(kept.c.id).where(kept.c.id > last, which).order_by(kept.c.id).limit(COPY).subquery()
             upper = connection.execute(sa.select(sa.func.max(ids.c.id))).scalar()
             if upper is None:
                 return 0
             rows = (
                 sa.select(*source.c)
                 .select_from(kept.join(source, source.c.id == kept.c.id))
-                .where(kept.c.id > last, kept.c.id <= upper)
+                .where(kept.c.id > last, kept.c.id <= upper, which)
                 .order_by(kept.c.id)
                 .prefix_with("STRAIGHT_JOIN")
             )
