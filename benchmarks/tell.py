@@ -129,9 +129,7 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         f" {CONNECTIONS} connections at once, each of which keeps a core of the server busy; the purge, by one. Where"
         " the other tables grow with the spaces only, what is said to grow with the log is foretold too long.", "",
         "A restore is that of one space, which has 20,000 log rows on such a platform; it also depends on what the"
-        " server's memory holds of the tables. The first one after the transition finds every page of Moodle's log"
-        " full: the server has to split them and, since Moodle makes that table `ROW_FORMAT=COMPRESSED`, to compress"
-        " them anew.",
+        " server's memory holds of the tables.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
