@@ -278,6 +278,26 @@ def test_a_full_disk_is_refused(frozen: Campaign, monkeypatch: pytest.MonkeyPatc
     assert state(frozen, LOG) == before
 
 
+def test_some_rows_are_copied_once_the_indexes_are_there(frozen: Campaign) -> None:
+    copied, order = frozen.moodle[POSTS], list[str]()
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if f"swap_{copied.name}" in statement:
+            order.append(statement.split(maxsplit=1)[0])
+
+    kept = state(frozen, POSTS)[0].keys() - keyed(frozen, POSTS)
+    assert {id_ % swap.LATE == 0 for id_ in kept} == {True, False}
+    sa.event.listen(frozen.server, "before_cursor_execute", note)
+    try:
+        swap.swap_table(frozen, POSTS)
+    finally:
+        sa.event.remove(frozen.server, "before_cursor_execute", note)
+    undo(frozen, POSTS)
+    made = [number for number, word in enumerate(order) if word == "ALTER"][1]  # the first one drops them
+    assert "INSERT" in order[:made]
+    assert "INSERT" in order[made:]
+
+
 def test_a_disk_that_cannot_be_seen_is_told(
     frozen: Campaign, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
