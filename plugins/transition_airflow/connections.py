@@ -21,11 +21,25 @@ _REFUSALS = {1044, 1045, 1049}
 
 
 def engine(conn_id: str) -> sa.Engine:
-    """An engine on the Moodle database of a ``mysql`` connection: utf8mb4, READ COMMITTED, proven by one login.
+    """An engine on the Moodle database of a ``mysql`` connection: as :func:`replica`, but proven by one login.
 
-    Raises :class:`TransitionError` if the connection is missing, of another type, names no schema or is refused by the
-    server, and :class:`UnreachableError` if no server answers.
+    Raises :class:`TransitionError` if the server refuses the connection, and :class:`UnreachableError` if none answers.
     """
+    made, connection = _mysql(conn_id)
+    _prove(made, conn_id, f"{connection.host or 'localhost'}:{connection.port or 3306}")
+    return made
+
+
+def replica(conn_id: str) -> sa.Engine:
+    """An engine on a replica, of a ``mysql`` connection: utf8mb4, READ COMMITTED; not connected yet.
+
+    One that is away must not keep a task from its own work: to open Moodle again, for one. Raises
+    :class:`TransitionError` if the connection is missing, of another type or names no schema.
+    """
+    return _mysql(conn_id)[0]
+
+
+def _mysql(conn_id: str) -> tuple[sa.Engine, Any]:
     from airflow.providers.mysql.hooks.mysql import MySqlHook
 
     connection = _connection(conn_id)
@@ -41,8 +55,7 @@ def engine(conn_id: str) -> sa.Engine:
     made: sa.Engine = hook.get_sqlalchemy_engine(
         {"creator": hook.get_conn, "isolation_level": "READ COMMITTED", "pool_pre_ping": True}
     )
-    _prove(made, conn_id, f"{connection.host or 'localhost'}:{connection.port or 3306}")
-    return made
+    return made, connection
 
 
 def feed(apogee: str, teachers: str | None) -> "Source | None":

@@ -68,7 +68,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     """
     from transition.campaign import Campaign, collect_garbage_rarely
     from transition.platforms import load_platform
-    from transition_airflow.connections import engine, etherpad, feed, storage_root, web_service
+    from transition_airflow.connections import engine, etherpad, feed, replica, storage_root, web_service
 
     collect_garbage_rarely()
     platform = load_platform(platform_name)
@@ -88,7 +88,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
         etherpad=etherpad(platform.connections.etherpad),
         root=storage_root(platform.storage),
         web_service=web_service(platform.connections.moodle_ws),
-        replicas=tuple((conn_id, engine(conn_id)) for conn_id in platform.connections.replicas),
+        replicas=tuple((conn_id, replica(conn_id)) for conn_id in platform.connections.replicas),
         dry_run=is_dry(context),
         courses=courses,
         actor=_actor(context),

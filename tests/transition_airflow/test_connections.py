@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB, free_port
 from transition.errors import TransitionError, UnreachableError
-from transition_airflow.connections import engine, etherpad, feed_folder, storage_root, web_service
+from transition_airflow.connections import engine, etherpad, feed_folder, replica, storage_root, web_service
 
 
 @pytest.fixture
@@ -39,6 +39,16 @@ def test_a_socket_is_used(server: PrivateMariaDB, define: Any) -> None:
     # The account may only come by TCP: that it is refused, by name, shows that the server was reached.
     with pytest.raises(TransitionError, match="1045"):
         engine("moodle_x")
+
+
+def test_a_replica_that_is_away_keeps_nobody_from_working(define: Any) -> None:
+    define(port=free_port())
+    away = replica("moodle_x")
+    with pytest.raises(sa.exc.OperationalError), away.connect():
+        pass
+    define(schema="")
+    with pytest.raises(TransitionError, match="nommer la base de Moodle"):
+        replica("moodle_x")
 
 
 def test_missing() -> None:
