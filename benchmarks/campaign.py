@@ -9,6 +9,7 @@ from benchmarks.platform import PREFIX, SITE, Size
 from transition import maintenance, snapshot
 from transition.backup.coverage import stale_spaces
 from transition.campaign import Campaign, now
+from transition.freeze import open_progress
 from transition.frozen import freeze_keys
 from transition.move import move_rule
 from transition.plan import store_lines
@@ -46,15 +47,9 @@ def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> C
 def freeze(campaign: Campaign) -> None:
     """Write the keys down, and open the progress: what the stage ``freeze`` does besides :func:`check`."""
     maintenance.close(campaign)
-    lines = freeze_keys(campaign)
-    store_lines(campaign, lines)
-    pairs = sorted({(rule, name) for rule, name, _ in lines})
-    rows = [
-        {"run": campaign.run, "rule": rule, "table_name": name, "last_id": 0, "moved": 0, "done": False}
-        for rule, name in pairs
-    ]
+    store_lines(campaign, freeze_keys(campaign))
+    open_progress(campaign)
     with campaign.engine.begin() as connection:
-        connection.execute(sa.insert(tables.progress), rows)
         connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
 
 

@@ -105,11 +105,11 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         lines.append(f"| {task} | " + " | ".join(f"{one['measures'][name]['seconds']:.1f}" for one in found) + " |")
     last = found[-1]
     size = last["size"]
-    others = size["rows"] // size["spaces"] - size["log"]
+    log, others = PLATFORM["log rows"] // PLATFORM["spaces"], size["rows"] // size["spaces"] - size["log"]
     ratio = {
         "log rows": PLATFORM["log rows"] / (size["spaces"] * size["log"]),
         "spaces": PLATFORM["spaces"] / size["spaces"],
-        "rows of the space": (PLATFORM["log rows"] / PLATFORM["spaces"] + others) / (size["log"] + others),
+        "rows of the space": (log + others) / (size["log"] + others),
     }
     lines += [
         "", "## Extrapolated, not measured", "",
@@ -128,7 +128,7 @@ def curve_markdown(found: list[dict[str, Any]]) -> str:
         "From `approval.freeze` to `verify`, Moodle is in maintenance mode. These two read and write by"
         f" {CONNECTIONS} connections at once, each of which keeps a core of the server busy; the purge, by one. Where"
         " the other tables grow with the spaces only, what is said to grow with the log is foretold too long.", "",
-        "A restore is that of one space, which has 20,000 log rows on such a platform; it also depends on what the"
+        f"A restore is that of one space, which has {log:,} log rows on such a platform; it also depends on what the"
         " server's memory holds of the tables.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -286,7 +286,7 @@ def test_some_rows_are_copied_once_the_indexes_are_there(frozen: Campaign) -> No
             order.append(statement.split(maxsplit=1)[0])
 
     kept = state(frozen, POSTS)[0].keys() - keyed(frozen, POSTS)
-    assert {id_ % swap.LATE == 0 for id_ in kept} == {True, False}
+    assert {id_ % swap.SPLITTER == 0 for id_ in kept} == {True, False}
     sa.event.listen(frozen.server, "before_cursor_execute", note)
     try:
         swap.swap_table(frozen, POSTS)

@@ -41,7 +41,7 @@ def freeze(campaign: Campaign) -> None:
         aside = {**unmade, **complete_backup(campaign), **missing_exports(campaign)}
         aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
         _set_aside(campaign, aside)
-        _open_progress(campaign)
+        open_progress(campaign)
         snapshot.take(campaign)
         with campaign.engine.begin() as connection:
             connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
@@ -89,7 +89,8 @@ def _set_aside(campaign: Campaign, reasons: dict[int, str]) -> None:
             journal.record(connection, campaign, "freeze", "set_aside", courseid=courseid, detail=reason)
 
 
-def _open_progress(campaign: Campaign) -> None:
+def open_progress(campaign: Campaign) -> None:
+    """Let every rule's move of the plan's tables begin."""
     pairs: Iterable[tuple[str, str]] = sorted({(rule, name) for rule, name, _ in load_lines(campaign)})
     rows = [
         {"run": campaign.run, "rule": rule, "table_name": name, "last_id": 0, "moved": 0, "done": False}

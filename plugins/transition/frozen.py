@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from transition.campaign import Campaign
 from transition.key_views import is_view, whole_by, write_down, write_spaces
 from transition.keys import count_keys, count_rows, create_frozen_keys, frozen_keys, temporary_keys
-from transition.moodle.database import quoted
+from transition.moodle.database import last_id, quoted
 from transition.move import archive_table, create_archive_table
 from transition.plan import Lines
 from transition.rules.compile import Scope, Trace
@@ -43,7 +43,7 @@ def _freeze_table(
     """The counts are by (rule, courseid)."""
     whole, selected, last = whole_by(traces), None, 0
     if whole:
-        last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(campaign.moodle[name].c.id), 0))).scalar_one()
+        last = last_id(connection, campaign.moodle[name])
         counts = count_rows(connection, campaign, name, [_up_to(last, trace) for trace in traces])
     else:
         selected = temporary_keys(connection, campaign, name, traces)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
 from transition.keys import frozen_keys
+from transition.moodle.database import last_id
 from transition.side_by_side import side_by_side
 from transition.state import tables
 
@@ -61,9 +62,8 @@ def take(campaign: Campaign) -> None:
     keyed = _keyed_tables(campaign)
 
     def measured(part: Part) -> dict[str, object]:
-        table = campaign.moodle[part.table]
         with campaign.engine.connect() as connection:
-            max_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0))).scalar_one()
+            max_id = last_id(connection, campaign.moodle[part.table])
             count, checksum = _measure(connection, campaign, part, max_id, part.table in keyed)
         return {"run": campaign.run, "table_name": part.name, "max_id": max_id, "rows": count, "checksum": checksum}
 

@@ -23,13 +23,13 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
-from transition.moodle.database import index_definitions, quoted, table_like
+from transition.moodle.database import index_definitions, last_id, quoted, table_like
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
 # One kept row in so many is copied once the indexes are there: it splits their pages, which are full by then. Else what
 # comes later, from Moodle or a restore, has to split and compress each page anew, while somebody waits.
-LATE = 40
+SPLITTER = 40
 _ROUNDS = 10  # of catching up with a Moodle that still writes
 _PATIENCE = 6 * 3600
 _SPARE = 1.5  # free space asked for, in sizes of what is copied
@@ -82,10 +82,10 @@ class _Swap:
             if state != "ready" or self._exists(self.new):
                 self._check_maintenance()
                 self._begin()
-                late = sa.func.mod(self.kept.c.id, LATE) == 0
-                self._copy(~late)
+                splitter = sa.func.mod(self.kept.c.id, SPLITTER) == 0
+                self._copy(~splitter)
                 self._index()
-                self._copy(late)
+                self._copy(splitter)
                 self._catch_up()
                 self._check()
                 self._rename()
@@ -128,7 +128,7 @@ class _Swap:
                     )
                 self._drop(connection, self.archive)
             connection.execute(sa.text(f"CREATE TABLE {quoted(self.kept)} (id BIGINT NOT NULL PRIMARY KEY)"))
-            max_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.source.c.id), 0))).scalar_one()
+            max_id = last_id(connection, self.source)
             connection.commit()
             self._list_kept(connection, max_id)
             self._check_disk(connection)
@@ -196,7 +196,7 @@ class _Swap:
         known = self._load().max_id
         for _ in range(_ROUNDS):
             with self.campaign.engine.begin() as connection:
-                end = connection.execute(sa.select(sa.func.coalesce(sa.func.max(self.source.c.id), 0))).scalar_one()
+                end = last_id(connection, self.source)
                 if end <= known:
                     return
                 late = sa.select(self.source.c.id).where(self.source.c.id > known, self.source.c.id <= end)

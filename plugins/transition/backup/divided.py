@@ -19,6 +19,7 @@ from transition.backup.rows import CHUNK_ROWS, reads_whole, selected_rows
 from transition.backup.runs import SPACE, TableRows, in_runs, read_rows, run_schema
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.moodle.database import last_id
 from transition.progress import Progress
 from transition.rules.compile import Trace
 
@@ -61,18 +62,18 @@ def divided_tables(
                     _check_disk(campaign, name)
                     own = [files.enter_context(tempfile.TemporaryFile()) for _ in parts]
                     with selected_rows(campaign, name, traces, spaces) as selected:
-                        last = selected.connection.execute(sa.select(sa.func.max(selected.table.c.id))).scalar()
-                        divided[name] = divide(read_rows(selected), parts, own, last or 0)
+                        last = last_id(selected.connection, selected.table)
+                        divided[name] = divide(read_rows(selected), parts, own, last)
         yield divided
 
 
-def divide(rows: TableRows, parts: Parts, files: Sequence[BinaryIO], last_id: int) -> DividedTable:
-    """Write each run of rows to the files of the sets that its spaces are in; ``last_id``: of the whole table."""
+def divide(rows: TableRows, parts: Parts, files: Sequence[BinaryIO], last: int) -> DividedTable:
+    """Write each run of rows to the files of the sets that its spaces are in; ``last``: id of the whole table."""
     schema, firsts = run_schema(rows.table), [part[0] for part in parts[1:]]
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with ExitStack() as closing:
         writers = [closing.enter_context(pa.ipc.new_stream(file, schema, options=options)) for file in files]
-        progress = Progress(f"Lecture de {rows.table.name} pour {len(parts)} jeux", last_id, "identifiants", "lignes")
+        progress = Progress(f"Lecture de {rows.table.name} pour {len(parts)} jeux", last, "identifiants", "lignes")
         for run in rows.runs:
             read = run[-1]["id"][-1].as_py()
             table = pa.Table.from_batches(run).sort_by(SPACE)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.course_copy.spaces import read_activities
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, last_id
 
 # What Moodle would overwrite with the archived space's own (the restore's setting « overwrite_conf »).
 _OWN = ("fullname", "shortname", "idnumber", "category", "format", "visible", "startdate", "enddate")
@@ -43,7 +43,7 @@ def look(connection: sa.Connection, campaign: Campaign, courseid: int) -> Before
     return Before(
         tuple(activity.cmid for activity in read_activities(connection, campaign, courseid)),
         _course(connection, campaign, courseid),
-        {name: _last_id(connection, campaign.moodle[name]) for name in _people(campaign.moodle, courseid)},
+        {name: last_id(connection, campaign.moodle[name]) for name in _people(campaign.moodle, courseid)},
     )
 
 
@@ -76,10 +76,6 @@ def _course(connection: sa.Connection, campaign: Campaign, courseid: int) -> dic
     course = campaign.moodle["course"].c
     row = connection.execute(sa.select(*(course[name] for name in _OWN)).where(course.id == courseid)).one()
     return {name: str(value) for name, value in row._mapping.items()}
-
-
-def _last_id(connection: sa.Connection, table: sa.Table) -> int:
-    return int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
 
 
 def _people(moodle: MoodleDatabase, courseid: int) -> dict[str, sa.Subquery]:

@@ -156,6 +156,11 @@ class MoodleDatabase:
             return dict(connection.execute(sa.select(modules.c.name, modules.c.id)).all())
 
 
+def last_id(connection: sa.Connection, table: sa.Table) -> int:
+    """The highest id of a table's rows; 0 if it has none."""
+    return int(connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
+
+
 def quoted(table: sa.Table | str, schema: str | None = None) -> str:
     """A table's name, schema-qualified and quoted, for the few statements that Core does not write."""
     if isinstance(table, sa.Table):
