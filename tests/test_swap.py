@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
@@ -23,7 +21,7 @@ from transition.key_views import is_view, point, write_down
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import quoted
 from transition.state import tables
-from transition.ways import CHUNKS, SWAP, TableFacts, choose
+from transition.ways import SWAP
 
 LOG = "logstore_standard_log"  # goes by whole spaces: its keys are a view
 POSTS = "forum_posts"  # goes by a path of tables: its keys are written down
@@ -320,53 +318,6 @@ def test_a_view_of_keys_can_be_written_down(frozen: Campaign) -> None:
         point(connection, frozen, LOG, frozen.moodle.schema)
 
 
-def obstacle(campaign: Campaign, name: str, rule: str) -> str:
-    """Why a table of which all rows go is not swapped; '' if it is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ways, "SWAP_ROWS", 1)
-        way = ways.choose_all(campaign, {(rule, name, 2): 10_000_000})[name]
-    assert (way.way == SWAP) == (way.reason == "100 % des lignes partent")
-    return way.reason.removeprefix("100 % des lignes partent")
-
-
-def test_what_forbids_a_swap(frozen: Campaign, server: PrivateMariaDB) -> None:
-    name, rule = "wiki_locks", "wiki"
-    table = quoted(frozen.moodle[name])
-    assert obstacle(frozen, name, rule) == ""
-    assert "l'inscription y écrit aussi" in obstacle(frozen, "user_enrolments", "enrolment")
-    with frozen.engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE TRIGGER follows AFTER DELETE ON {table} FOR EACH ROW SET @a = 1"))
-        assert "un déclencheur (TRIGGER) la suit" in obstacle(frozen, name, rule)
-        connection.execute(sa.text("DROP TRIGGER follows"))
-        connection.execute(sa.text("CREATE TABLE linked (id BIGINT PRIMARY KEY)"))
-        connection.execute(sa.text("SET SESSION foreign_key_checks = 0"))
-        connection.execute(
-            sa.text(f"ALTER TABLE {table} ADD CONSTRAINT link FOREIGN KEY (pageid) REFERENCES linked (id)")
-        )
-        assert "une clé étrangère la lie" in obstacle(frozen, name, rule)
-        connection.execute(sa.text(f"ALTER TABLE {table} DROP FOREIGN KEY link"))
-        connection.execute(sa.text("DROP TABLE linked"))
-        connection.execute(sa.text("SET SESSION foreign_key_checks = 1"))
-        connection.execute(sa.text(f"CREATE TABLE ecampus_2026.mdl_{name} LIKE {table}"))
-        assert obstacle(frozen, name, rule) == "", "an empty archive table is in nobody's way"
-        connection.execute(sa.text(f"INSERT INTO ecampus_2026.mdl_{name} (id) VALUES (1)"))
-        connection.commit()
-        assert "l'archive de l'année a déjà des lignes" in obstacle(frozen, name, rule)
-        connection.execute(sa.text(f"DROP TABLE ecampus_2026.mdl_{name}"))
-        connection.execute(sa.text("CREATE USER 'limited'@'127.0.0.1' IDENTIFIED BY 'secret'"))
-        connection.execute(
-            sa.text("GRANT SELECT, INSERT, UPDATE, DELETE ON `swap\\_moodle`.* TO 'limited'@'127.0.0.1'")
-        )
-        connection.execute(sa.text("GRANT ALL ON `ecampus\\_%`.* TO 'limited'@'127.0.0.1'"))
-    url = server.url("swap_moodle").set(username="limited", password="secret")
-    limited = Campaign(frozen.platform, 2026, "frozen", sa.create_engine(url, poolclass=sa.NullPool), dry_run=False)
-    assert "n'a pas les droits ALTER, CREATE, DROP sur swap_moodle" in obstacle(limited, name, rule)
-    with frozen.engine.connect() as connection:
-        connection.execute(sa.text("GRANT ALTER, CREATE, DROP ON `swap\\_moodle`.* TO 'limited'@'127.0.0.1'"))
-        assert obstacle(limited, name, rule) == ""
-        connection.execute(sa.text("DROP USER 'limited'@'127.0.0.1'"))
-
-
 def test_the_whole_chain_by_swaps(frozen: Campaign) -> None:
     """Last: it carries the campaign to its end."""
     before = dump(frozen.server, frozen.moodle.schema)
@@ -402,17 +353,3 @@ def test_verify_sees_a_row_left_and_a_row_of_another_space(frozen: Campaign) -> 
     with frozen.engine.begin() as connection:
         connection.execute(elsewhere.values(contextid=context))
     verify.verify(frozen)
-
-
-def test_the_choice() -> None:
-    assert choose(TableFacts(8_400_000, 8_000_000, "")) == ways.Way(SWAP, "95 % des lignes partent")
-    assert choose(TableFacts(8_400_000, 8_000_000, "un déclencheur (TRIGGER) la suit")).way == CHUNKS
-    assert choose(TableFacts(8_000_000, 4_000_000, "")) == ways.Way(CHUNKS, "50 % des lignes partent")
-    assert choose(TableFacts(40_000, 40_000, "")).way == CHUNKS
-
-
-@given(st.integers(0, 10**9), st.integers(0, 10**9), st.sampled_from(["", "obstacle"]))
-def test_only_a_large_table_almost_all_of_whose_rows_go_is_swapped(rows: int, moved: int, obstacle: str) -> None:
-    way = choose(TableFacts(rows, moved, obstacle)).way
-    expected = moved >= ways.SWAP_ROWS and moved >= ways.SWAP_SHARE * max(rows, moved) and not obstacle
-    assert (way == SWAP) == expected
