@@ -20,7 +20,7 @@ READ = {"file_conversion": {"destfileid"}, "files": {"contenthash"}, "quiz_attem
 @pytest.fixture
 def campaign(real_moodle: sa.Engine, tmp_path: Path) -> Campaign:
     """A campaign whose archive schema is empty."""
-    campaign = Campaign(reference_platform(tmp_path), 2026, "index", real_moodle)
+    campaign = Campaign(reference_platform(tmp_path, name="index"), 2026, "index", real_moodle)
     with real_moodle.begin() as connection:
         connection.execute(sa.text(f"CREATE SCHEMA {campaign.archive_schema}"))
     return campaign

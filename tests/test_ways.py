@@ -17,7 +17,7 @@ from transition.ways import CHUNKS, SWAP, TableFacts, choose
 
 @pytest.fixture
 def campaign(real_moodle: sa.Engine, tmp_path: Path) -> Campaign:
-    campaign = Campaign(reference_platform(tmp_path), 2026, "ways", real_moodle, dry_run=False)
+    campaign = Campaign(reference_platform(tmp_path, name="ways"), 2026, "ways", real_moodle, dry_run=False)
     with campaign.server.begin() as connection:
         connection.execute(sa.text(f"CREATE SCHEMA {campaign.archive_schema}"))
     return campaign
@@ -35,7 +35,7 @@ def obstacle(campaign: Campaign, name: str, rule: str) -> str:
 def test_what_forbids_a_swap(campaign: Campaign, server: PrivateMariaDB) -> None:
     name, rule = "wiki_locks", "wiki"
     moodle = quoted(campaign.moodle.schema).replace("_", r"\_")  # in a grant, _ stands for any character
-    table = quoted(campaign.moodle[name])
+    table, archive = quoted(campaign.moodle[name]), campaign.archive_schema
     assert obstacle(campaign, name, rule) == ""
     assert "l'inscription y écrit aussi" in obstacle(campaign, "user_enrolments", "enrolment")
     with campaign.engine.connect() as connection:
@@ -51,15 +51,15 @@ def test_what_forbids_a_swap(campaign: Campaign, server: PrivateMariaDB) -> None
         connection.execute(sa.text(f"ALTER TABLE {table} DROP FOREIGN KEY link"))
         connection.execute(sa.text("DROP TABLE linked"))
         connection.execute(sa.text("SET SESSION foreign_key_checks = 1"))
-        connection.execute(sa.text(f"CREATE TABLE ecampus_2026.mdl_{name} LIKE {table}"))
+        connection.execute(sa.text(f"CREATE TABLE {archive}.mdl_{name} LIKE {table}"))
         assert obstacle(campaign, name, rule) == "", "an empty archive table is in nobody's way"
-        connection.execute(sa.text(f"INSERT INTO ecampus_2026.mdl_{name} (id) VALUES (1)"))
+        connection.execute(sa.text(f"INSERT INTO {archive}.mdl_{name} (id) VALUES (1)"))
         connection.commit()
         assert "l'archive de l'année a déjà des lignes" in obstacle(campaign, name, rule)
-        connection.execute(sa.text(f"DROP TABLE ecampus_2026.mdl_{name}"))
+        connection.execute(sa.text(f"DROP TABLE {archive}.mdl_{name}"))
         connection.execute(sa.text("CREATE USER 'limited'@'127.0.0.1' IDENTIFIED BY 'secret'"))
         connection.execute(sa.text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {moodle}.* TO 'limited'@'127.0.0.1'"))
-        connection.execute(sa.text("GRANT ALL ON `ecampus\\_%`.* TO 'limited'@'127.0.0.1'"))
+        connection.execute(sa.text("GRANT ALL ON `ways\\_%`.* TO 'limited'@'127.0.0.1'"))
     url = server.url(campaign.moodle.schema).set(username="limited", password="secret")
     limited = Campaign(campaign.platform, 2026, "ways", sa.create_engine(url, poolclass=sa.NullPool), dry_run=False)
     assert f"n'a pas les droits ALTER, CREATE, DROP sur {campaign.moodle.schema}" in obstacle(limited, name, rule)
