@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -276,24 +278,26 @@ def test_a_full_disk_is_refused(frozen: Campaign, monkeypatch: pytest.MonkeyPatc
     assert state(frozen, LOG) == before
 
 
-def test_some_rows_are_copied_once_the_indexes_are_there(frozen: Campaign) -> None:
-    copied, order = frozen.moodle[POSTS], list[str]()
+def test_some_rows_are_copied_once_the_pages_are_full(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swap, "ROW_SPLITTER", 2)
+    monkeypatch.setattr(swap, "INDEX_SPLITTER", 4)
+    copied, done = frozen.moodle[POSTS], list[str | int]()
 
-    def note(_: object, __: object, statement: str, *___: object) -> None:
-        if f"swap_{copied.name}" in statement:
-            order.append(statement.split(maxsplit=1)[0])
+    def note(_: object, cursor: Any, statement: str, *___: object) -> None:
+        if f"swap_{copied.name}" in statement and statement.startswith(("ALTER", "INSERT")):
+            done.append(cursor.rowcount if statement.startswith("INSERT") else statement.split()[3])
 
     kept = state(frozen, POSTS)[0].keys() - keyed(frozen, POSTS)
-    assert {id_ % swap.SPLITTER == 0 for id_ in kept} == {True, False}
-    sa.event.listen(frozen.server, "before_cursor_execute", note)
+    remainders = Counter(zlib.crc32(str(id_).encode()) % 4 for id_ in kept)
+    shares = [remainders[1] + remainders[3], remainders[2], remainders[0]]
+    assert all(shares)
+    sa.event.listen(frozen.server, "after_cursor_execute", note)
     try:
         swap.swap_table(frozen, POSTS)
     finally:
-        sa.event.remove(frozen.server, "before_cursor_execute", note)
+        sa.event.remove(frozen.server, "after_cursor_execute", note)
     undo(frozen, POSTS)
-    made = [number for number, word in enumerate(order) if word == "ALTER"][1]  # the first one drops them
-    assert "INSERT" in order[:made]
-    assert "INSERT" in order[made:]
+    assert done == ["DROP", shares[0], shares[1], "ADD", shares[2], "AUTO_INCREMENT"]
 
 
 def test_a_disk_that_cannot_be_seen_is_told(

@@ -27,9 +27,10 @@ from transition.moodle.database import index_definitions, last_id, quoted, table
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
-# One kept row in so many is copied once the indexes are there: it splits their pages, which are full by then. Else what
-# comes later, from Moodle or a restore, has to split and compress each page anew, while somebody waits.
-SPLITTER = 40
+# One kept row in so many is copied once the pages of the primary key, or of the other indexes, are full of the others:
+# it splits them. Else what comes later, from Moodle or a restore, has to split and compress each page anew, while
+# somebody waits. A page of the primary key holds about 100 rows of the log; one of the others, 500.
+ROW_SPLITTER, INDEX_SPLITTER = 40, 200
 _ROUNDS = 10  # of catching up with a Moodle that still writes
 _PATIENCE = 6 * 3600
 _SPARE = 1.5  # free space asked for, in sizes of what is copied
@@ -82,10 +83,11 @@ class _Swap:
             if state != "ready" or self._exists(self.new):
                 self._check_maintenance()
                 self._begin()
-                splitter = sa.func.mod(self.kept.c.id, SPLITTER) == 0
-                self._copy(~splitter)
+                splits_rows, splits_indexes = self._one_in(ROW_SPLITTER), self._one_in(INDEX_SPLITTER)
+                self._copy(~splits_rows & ~splits_indexes)
+                self._copy(splits_rows & ~splits_indexes)
                 self._index()
-                self._copy(splitter)
+                self._copy(splits_indexes)
                 self._catch_up()
                 self._check()
                 self._rename()
@@ -185,6 +187,10 @@ class _Swap:
             ids = sa.select(id_).where(column.is_(None) if course is None else column == course, id_ <= max_id, *late)
             connection.execute(sa.insert(self.kept).from_select(["id"], ids))
             connection.commit()
+
+    def _one_in(self, number: int) -> sa.ColumnElement[bool]:
+        """Of the rows that stay, one in so many, spread over all pages whatever a space's ids have in common."""
+        return sa.func.mod(sa.func.crc32(self.kept.c.id), number) == 0
 
     def _copy(self, which: sa.ColumnElement[bool], after: int = 0) -> None:
         """Copy, of the rows that stay, those that are asked for, in the order of the primary key, after an id."""
