@@ -5,8 +5,9 @@ import os
 import shutil
 import signal
 import sys
+import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -178,6 +179,47 @@ def test_the_schema_that_is_the_only_copy_stays_as_long_as_a_backup_would(world:
     folder.with_name("elsewhere").rename(folder)
 
 
+def test_an_ex_space_that_no_campaign_archived_is_due_a_year_after_it_was_modified_last(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = "category, visible, visibleold, summary, cacherev"
+    long_ago, lately = int(datetime(2022, 3, 1, tzinfo=UTC).timestamp()), int(time.time())
+    made = {  # fullname, shortname, when it was modified, whether it is in Archives
+        90003: ("ex_Chimie", "ex_CHIM", long_ago, True),
+        90004: ("ex_Physique", "ex_PHYS", lately, True),
+        90005: ("ex_Optique", "ex_OPT", long_ago, False),
+        90006: ("ex_Ondes", "ONDES", long_ago, True),
+        90007: ("Exercices", "ex_ERC", long_ago, True),
+    }
+    for id_, (fullname, shortname, modified, inside) in made.items():
+        world.execute(
+            f"INSERT INTO {MOODLE}.mdl_course (id, fullname, shortname, idnumber, timemodified, {columns}) SELECT"
+            f" :id, :fullname, :shortname, :code, :modified, {columns} FROM {MOODLE}.mdl_course WHERE id = :like",
+            id=id_, fullname=fullname, shortname=shortname, code=f"C{id_}", modified=modified,
+            like=EX_SPACE if inside else 2,
+        )  # fmt: skip
+    before = world.everything()
+    campaign = world.listed("by-hand", now(), moodle_command=moodle_command(world))
+    found = {name: reason for name, reason in reasons(campaign).items() if " space 9" in name}
+    assert found.keys() == {"2022 space 90003", f"{now().year} space 90004"}
+    warning = (
+        "des espaces ex_ n'ont pas été archivés par ce projet, leur âge est compté depuis leur dernière modification"
+    )
+    assert found["2022 space 90003"] == f"hide {warning}"
+    assert found[f"{now().year} space 90004"].startswith("keep à garder jusqu'au ")
+    page = capsys.readouterr().out
+    assert "| masquer | 2022 | espace C90003 (cours 90003) |  | 01/03/2022 |" in page
+    assert f"**Attention : {warning}.**" in page
+    assert world.everything() == before
+    expire(campaign)
+    hidden = f"SELECT id FROM {MOODLE}.mdl_course WHERE id > 90000 AND visible = 0"
+    assert world.execute(hidden) == [(90003,)]
+    again = world.open("by-hand-again")
+    list_due(again)
+    assert "2022 space 90003" not in reasons(again)
+    world.execute(f"DELETE FROM {MOODLE}.mdl_course WHERE id > 90000")
+
+
 def test_a_space_that_moodle_does_not_delete_blocks_no_other(old: World) -> None:
     refusing = moodle_command(old, '[ $id = 90002 ] || { echo "disk full" >&2; exit 1; }; $sql "DELETE FROM mdl_course'
                                    ' WHERE id = $id"')  # fmt: skip
@@ -274,6 +316,7 @@ def fewer(world: World) -> None:
     for folder in ("exports", "pads"):
         shutil.rmtree(world.storage / "2021" / folder)
     world.execute(f"DELETE FROM {STATE}.ex_change WHERE courseid = 90002")
+    world.execute(f"DELETE FROM {MOODLE}.mdl_course WHERE id = 90002")
 
 
 def test_a_year_expires_with_its_proof_and_nothing_else_changes(world: World) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,46 +19,63 @@ from transition.moodle.command_line import CommandLine
 from transition.moodle.revisions import next_revision
 
 _PATIENCE = 3600  # seconds that Moodle may take to delete one space
+_NOT_OURS = (
+    "des espaces ex_ n'ont pas été archivés par ce projet, leur âge est compté depuis leur dernière modification"
+)
 _NO_COMMAND = "la suppression passe par Moodle : déclarez moodle_command dans le fichier de la plateforme"
+_Course = sa.Row[*tuple[Any, ...]]
+_Found = tuple[_Course, int, datetime, str]  # a space, the year it was archived in and the moment, what to say of that
 
 
 def due_spaces(campaign: Campaign, ages: Ages, now: datetime) -> Iterator[Item]:
-    """The spaces that campaigns archived, that none has taken out of Archives since, and that are still there.
+    """The spaces that campaigns archived, that none has taken out of Archives since, and that are still there; and the
+    other ``ex_`` spaces in Archives.
 
     Those that are hidden already, when that is all that happens to them, are over.
     """
-    keep, latest = campaign.platform.retention, archived(campaign)
-    with campaign.engine.connect() as connection:
-        courses = _courses(connection, campaign, list(latest))
-    archives = deciding_categories(campaign).archives if courses else 0
-    for course in courses:
+    keep, archives = campaign.platform.retention, deciding_categories(campaign).archives
+    for course, year, since, warning in [*_of_campaigns(campaign), *_of_others(campaign, archives)]:
         if keep.ex_action == "hide" and not course.visible:
             continue
-        year, at = latest[course.id].year, latest[course.id].at
-        item = Item("space", year, str(course.id), "keep", "", at, course.idnumber)
+        item = Item("space", year, str(course.id), "keep", "", since, course.idnumber)
         held = ages.unfinished.get(year) or _no_longer_archived(course, archives)
-        if reason := held or too_young(campaign, at, keep.ex_spaces, now):
+        if reason := held or too_young(campaign, since, keep.ex_spaces, now):
             yield replace(item, reason=reason)
         elif keep.ex_action == "hide":
-            yield replace(item, action="hide")
+            yield replace(item, action="hide", reason=warning)
         elif not campaign.platform.moodle_command:
             yield replace(item, reason=_NO_COMMAND)
         else:
-            yield replace(item, action="delete")
+            yield replace(item, action="delete", reason=warning)
+
+
+def _of_campaigns(campaign: Campaign) -> Iterator[_Found]:
+    """The spaces that campaigns archived."""
+    latest = archived(campaign)
+    for course in _courses(campaign, campaign.moodle["course"].c.id.in_(list(latest))):
+        yield course, latest[course.id].year, latest[course.id].at, ""
+
+
+def _of_others(campaign: Campaign, archives: int) -> Iterator[_Found]:
+    """The ``ex_`` spaces in Archives that no campaign archived. To rename one was to modify it: Moodle says when that
+    was last done, and it has been archived at least as long."""
+    course, latest = campaign.moodle["course"].c, archived(campaign)
+    for found in _courses(campaign, course.fullname.startswith(ARCHIVED_PREFIX, autoescape=True)):
+        if found.id not in latest and not _no_longer_archived(found, archives):
+            since = datetime.fromtimestamp(found.timemodified, UTC).replace(tzinfo=None)
+            yield found, since.year, since, _NOT_OURS
 
 
 def still_archived(campaign: Campaign, item: Item) -> str:
     """Why the space of an item must not be touched any more, a French sentence; '' if it may, or is gone."""
     archives = deciding_categories(campaign).archives
-    with campaign.engine.connect() as connection:
-        courses = _courses(connection, campaign, [int(item.name)])
+    courses = _courses(campaign, campaign.moodle["course"].c.id == int(item.name))
     return next((_no_longer_archived(course, archives) for course in courses), "")
 
 
 def is_over(campaign: Campaign, item: Item) -> bool:
     """Whether the space of an item is hidden, or gone, as the item says."""
-    with campaign.engine.connect() as connection:
-        courses = _courses(connection, campaign, [int(item.name)])
+    courses = _courses(campaign, campaign.moodle["course"].c.id == int(item.name))
     return not courses or (item.action == "hide" and not courses[0].visible)
 
 
@@ -107,15 +124,16 @@ def _command(campaign: Campaign) -> CommandLine:
     return CommandLine(campaign.platform.moodle_command)
 
 
-def _courses(connection: sa.Connection, campaign: Campaign, ids: list[int]) -> Sequence[sa.Row[*tuple[Any, ...]]]:
-    """Those courses that are in Moodle, each with the ``path`` of its category."""
+def _courses(campaign: Campaign, condition: sa.ColumnElement[bool]) -> Sequence[_Course]:
+    """The courses of Moodle that meet a condition, each with the ``path`` of its category."""
     course, category = campaign.moodle["course"], campaign.moodle["course_categories"]
-    columns = (course.c[name] for name in ("id", "idnumber", "fullname", "shortname", "visible"))
+    columns = (course.c[name] for name in ("id", "idnumber", "fullname", "shortname", "visible", "timemodified"))
     query = sa.select(*columns, category.c.path).join_from(course, category, category.c.id == course.c.category)
-    return connection.execute(query.where(course.c.id.in_(ids)).order_by(course.c.id)).all()
+    with campaign.engine.connect() as connection:
+        return connection.execute(query.where(condition).order_by(course.c.id)).all()
 
 
-def _no_longer_archived(course: sa.Row[*tuple[Any, ...]], archives: int) -> str:
+def _no_longer_archived(course: _Course, archives: int) -> str:
     named = course.fullname.startswith(ARCHIVED_PREFIX) and course.shortname.startswith(ARCHIVED_PREFIX)
     if named and str(archives) in course.path.split("/"):
         return ""
