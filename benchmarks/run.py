@@ -137,7 +137,8 @@ def measure(server: PrivateMariaDB, folder: Path, scale: str) -> Results:
     plain.copy_tables(moodle, MOODLE, COPY, helpers)
     results.add("INSERT ... SELECT of every trace", size.rows, plain.insert_select(moodle, MOODLE, COPY, size))
     dumped = folder / "dump.sql"
-    results.add("mariadb-dump of every trace", size.rows, plain.dump(server.url(), COPY, plain.ORDER, dumped))
+    settle(moodle)
+    results.add("mariadb-dump of every trace", size.rows, plain.dump(server.url(), MOODLE, plain.ORDER, dumped))
     dumped.unlink()
     results.add("row by row, one space, without its log", *plain.row_by_row(moodle, COPY, size.last_going))
     plain.copy_tables(moodle, MOODLE, COPY, [name for name in plain.ORDER if name != LOG])
