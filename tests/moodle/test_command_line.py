@@ -1,8 +1,11 @@
 """Moodle's command line, run for real: small scripts in its place."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transition.errors import TransitionError, UnreachableError
 from transition.moodle.command_line import CommandLine
@@ -21,7 +24,19 @@ def test_the_words_of_the_prefix_and_the_arguments_arrive_as_they_are(tmp_path: 
     )
 
 
-@pytest.mark.parametrize("argument", ["a b", "a;b", "$(id)", "`id`", "a|b", "'", '"', "a\nb", ""])
+@given(st.lists(st.text("abzAZ09_./:=@%+,-", min_size=1), min_size=1))
+def test_over_ssh_what_is_not_refused_arrives_as_it_is(arguments: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ssh = folder / "ssh"  # as ssh does: the words after the host, joined, are read by a shell
+        ssh.write_text('#!/bin/sh\n[ "$1" = moodle.example.fr ] || exit 9\nshift\nexec sh -c "$*"\n', encoding="utf-8")
+        ssh.chmod(0o700)
+        (folder / "some.php").write_text('printf "%s\\n" "$@"', encoding="utf-8")
+        line = CommandLine((str(ssh), "moodle.example.fr", "sh", str(folder)))
+        assert line.run("some.php", *arguments).splitlines() == arguments
+
+
+@pytest.mark.parametrize("argument", ["a\\b", "a b", "a;b", "$(id)", "`id`", "a|b", "'", '"', "a\nb", ""])
 def test_an_argument_that_a_remote_shell_would_read_is_refused(tmp_path: Path, argument: str) -> None:
     line = command(tmp_path, f"touch {tmp_path}/ran")
     with pytest.raises(TransitionError, match="refuse l'argument"):

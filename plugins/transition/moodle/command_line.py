@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from transition.errors import TransitionError, UnreachableError
 
 # ssh hands its arguments to a shell at the other end: none may mean anything to it.
-_PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,\\-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
 
 
 @dataclass(frozen=True)
