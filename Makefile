@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)
 
-.PHONY: help install demo stop test lint bench transition restore lock
+.PHONY: help install demo stop test lint bench transition restore lock upgrade
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -35,6 +35,10 @@ transition: install  ## Print a platform's plan, or carry it out: PLATFORM= YEAR
 restore: install  ## Put a reset space back: PLATFORM= YEAR= CODE= [NAME=1] [ENROLMENTS=1] [CONFLICTS=skip|scratch] [ACTIVITY=] [STUDENT=]
 	@bin/restore
 
-lock:  ## Resolve requirements*.in again into the locked requirements*.txt
+lock:  ## Bring the locked requirements*.txt in line with requirements*.in
 	@bin/bootstrap dev
 	@bin/lock
+
+upgrade:  ## Lock the newest versions that requirements*.in allow
+	@bin/bootstrap dev
+	@bin/lock --upgrade

@@ -134,7 +134,8 @@ def storage_root(storage: str) -> "UPath | None":
     except (ImportError, ValueError):
         raise TransitionError(
             f"Le stockage « {storage} » demande un paquet qui n'est pas installé : pour S3,"
-            " apache-airflow-providers-amazon[s3fs], à ajouter à requirements.in ; sinon, donnez un dossier."
+            " apache-airflow-providers-amazon[s3fs], à ajouter à requirements.in avant « make lock » ; sinon, donnez un"
+            " dossier."
         ) from None
     found: UPath = root
     return found

@@ -1,11 +1,14 @@
 """Everything that is written off the server, on a storage that is no plain folder: written, read back, relied upon."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import ObjectStoragePath
+from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from tests.backup.conftest import Open
@@ -19,15 +22,35 @@ from transition.backup.stage import july_backup
 from transition.grades import grade_exports, missing_exports
 from transition.report.stage import report
 from transition.restore.drill import latest_year, restore_drill
+from transition_airflow.connections import storage_root
 
 __all__ = ["declared"]  # the fixture
 
 
-@pytest.mark.parametrize("kind", ["memory", "object storage"])
+@pytest.fixture(params=["memory", "object storage", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UPath]:
+    """A storage that is no plain folder; an S3 server is reached by an Airflow connection."""
+    if request.param == "memory":
+        yield UPath("memory://stockage")
+    elif request.param == "object storage":
+        yield ObjectStoragePath(f"file://{tmp_path}/objets")
+    else:
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        server.start()
+        address = "http://{}:{}".format(*server.get_host_and_port())
+        described = {"conn_type": "aws", "login": "compte", "password": "secret",
+                     "extra": {"endpoint_url": address, "region_name": "eu-west-3"}}  # fmt: skip
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_TRANSITION", json.dumps(described))
+        S3Hook("aws_transition").create_bucket("seau")
+        found = storage_root("s3://aws_transition@seau/prefixe")
+        assert found is not None
+        yield found
+        server.stop()
+
+
 def test_on_an_object_store(
-    open_campaign: Open, declared: Declared, few_rules: None, tmp_path: Path, kind: str
+    open_campaign: Open, declared: Declared, few_rules: None, tmp_path: Path, root: UPath
 ) -> None:
-    root = UPath("memory://stockage") if kind == "memory" else ObjectStoragePath(f"file://{tmp_path}/objets")
     ground = Ground(open_campaign, tmp_path)
     mine = ground.campaign("essai", courses=("LI3INF01",))
     dataroot = declared("ailleurs").platform.dataroot

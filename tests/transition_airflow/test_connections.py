@@ -156,7 +156,5 @@ def test_a_storage_that_is_a_url_is_served_by_airflow(tmp_path: Path) -> None:
 
 
 def test_a_storage_whose_package_is_missing_names_it() -> None:
-    with pytest.raises(
-        TransitionError, match=r"s3://aws_transition@seau/prefixe.*apache-airflow-providers-amazon\[s3fs\]"
-    ):
-        storage_root("s3://aws_transition@seau/prefixe")
+    with pytest.raises(TransitionError, match=r"gs://seau/prefixe.*apache-airflow-providers-amazon\[s3fs\]"):
+        storage_root("gs://seau/prefixe")
