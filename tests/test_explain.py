@@ -6,7 +6,7 @@ multiplied first.
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,18 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
-from transition import caps
+from transition import caps, frozen, ways
 from transition.backup.coverage import stale_spaces
 from transition.backup.rows import backup_traces, selected_rows
 from transition.campaign import Campaign
 from transition.plan import count_lines
+from transition.restore.drill import restore_drill
 from transition.restore.stage import Request, restore
 from transition.state import tables
+from transition.ways import SWAP, Way
 
 MOODLE = "grown_moodle"
+SWAPPED = ("user_lastaccess", "choice_answers")  # by whole spaces, and by keys
 LOG = "logstore_standard_log"
 FACTOR = 1_000
 LARGE = 20_000  # rows to examine; what a scan of any real table claims after the multiplication
@@ -44,6 +47,8 @@ WITHOUT_INDEX = {
     "hvp_content_user_data": "hvp_id",
     "tiny_autosave": "contextid",
 }
+# Tables that do not grow with a platform.
+SMALL = ("mdl_config", "mdl_modules")
 # What a number inside JSON leads from: read whole, once, and first.
 BY_JSON = {"task_adhoc"}
 
@@ -53,7 +58,8 @@ class Site:
     """A server that holds the real Moodle database, and a campaign there that has moved what it moves.
 
     The plans of statements, by their text: ``reading``, of the log for a backup of some spaces and of many;
-    ``planning``, of what comes before the purge, the freeze included; ``moving``, within it.
+    ``planning``, of what comes before the purge, the freeze included; ``moving``, within it; ``swapping``, of
+    the tables that it swaps.
     """
 
     server: PrivateMariaDB
@@ -61,6 +67,7 @@ class Site:
     reading: list[list[Any]]
     planning: dict[str, list[Any]]
     moving: dict[str, list[Any]]
+    swapping: dict[str, list[Any]]
 
     def campaign(self, run_id: str = "explained") -> Campaign:
         """The campaign, or a later one, on the server as it runs now."""
@@ -78,7 +85,7 @@ def site(reference: Path) -> Iterator[Site]:
     ):
         load_dump(server, reference / DUMP, MOODLE)
         grow(server, MOODLE)
-        site = Site(server, Path(folder), [], {}, {})
+        site = Site(server, Path(folder), [], {}, {}, {})
         campaign = site.campaign()
         add_newcomers(campaign.server)
         reference_feed(site.folder / "feed")
@@ -90,16 +97,30 @@ def site(reference: Path) -> Iterator[Site]:
             assert stale_spaces(campaign) == {}  # from the same tables, in the same order, as the rows were read
             count_lines(campaign)
         site.planning.update(plans)
-        run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on"])
-        with explained(campaign.server) as plans:
-            run_chain(campaign, ["freeze"])
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (ways, frozen):
+                patch.setattr(module, "choose_all", swapping(ways.choose_all))
+            run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on"])
+            with explained(campaign.server) as plans:
+                run_chain(campaign, ["freeze"])
         site.planning.update(plans)
         run_chain(campaign, ["ex_rename"])
         with explained(campaign.server) as plans:
             caps.record(campaign)
             run_chain(campaign, ["purge"])
-        site.moving.update(plans)
+        of_swap = {statement for statement in plans if re.search(r"\.(kept_|swap_mdl_)", statement)}
+        site.swapping.update({statement: plans[statement] for statement in of_swap})
+        site.moving.update({statement: plan for statement, plan in plans.items() if statement not in of_swap})
         yield site
+
+
+def swapping(choose_all: Callable[..., dict[str, Way]]) -> Callable[..., dict[str, Way]]:
+    """The choice of ways, but for the tables of SWAPPED."""
+
+    def chosen(*given: Any) -> dict[str, Way]:
+        return {**choose_all(*given), **dict.fromkeys(SWAPPED, Way(SWAP, "pour en voir les plans"))}
+
+    return chosen
 
 
 def grow(server: PrivateMariaDB, schema: str) -> None:
@@ -182,8 +203,8 @@ def test_the_exceptions_have_no_index_to_use(reference_moodle: sa.Engine, table:
 
 
 def test_the_log_is_read_from_end_to_end(site: Site) -> None:
-    ways = [[(step["table"], step["type"]) for step in plan] for plan in site.reading]
-    assert ways == 2 * [[(f"mdl_{LOG}", "ALL"), ("spaces", "eq_ref")], [(f"mdl_{LOG}", "index"), ("spaces", "eq_ref")]]
+    steps = [[(step["table"], step["type"]) for step in plan] for plan in site.reading]
+    assert steps == 2 * [[(f"mdl_{LOG}", "ALL"), ("spaces", "eq_ref")], [(f"mdl_{LOG}", "index"), ("spaces", "eq_ref")]]
     sorts = ["filesort" in (plan[0]["Extra"] or "") for plan in site.reading]
     assert sorts == 2 * [True, False], "of the states by space, not of the whole log"
 
@@ -204,6 +225,17 @@ def test_the_statements_of_plan_backup_freeze_and_purge(site: Site) -> None:
         join = "mdl_question_attempt_steps s STRAIGHT_JOIN mdl_question_attempts a ON a.id = s.questionattemptid + 0"
         connection.execute(sa.text(f"SELECT COUNT(*) FROM {join}"))
     assert list(wrong(backwards)), "a statement from the wrong side is not seen"
+
+
+def test_the_statements_of_a_swap(site: Site) -> None:
+    shapes = {
+        (statement.split(maxsplit=3)[2].partition(".")[2], *((step["table"], step["type"]) for step in plan))
+        for statement, plan in site.swapping.items()
+    }
+    copies = {(f"swap_mdl_{name}", (f"kept_{name}", "range"), (f"mdl_{name}", "eq_ref")) for name in SWAPPED}
+    # Which rows stay is asked of the whole table, in the order of its ids; of each, whether it has a key.
+    listed = ("kept_choice_answers", ("mdl_choice_answers", "range"), ("key_choice_answers", "ref"))
+    assert shapes == {*copies, listed}
 
 
 def test_the_statements_that_read_the_archive(site: Site) -> None:
@@ -241,3 +273,19 @@ def archive_steps(archive: str, plans: dict[str, list[Any]]) -> tuple[int, list[
         read += len(steps)
         whole += scans(text, steps)
     return read, whole
+
+
+def test_the_statements_of_a_drill_and_of_a_restore_from_the_backup(site: Site) -> None:
+    campaign = site.campaign("without archive")
+    with campaign.server.begin() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {campaign.archive_schema}"))
+    with explained(campaign.server, "FROM") as plans:
+        restore_drill(campaign, 2, 7)
+        drilled = len(plans)
+        restore(campaign, Request("L1MAT101", conflicts="skip", enrolments=True))
+    assert drilled > 100
+    assert len(plans) > drilled + 300
+    found = [
+        whole for statement, plan in plans.items() for whole in scans(statement, plan) if plan[0]["table"] not in SMALL
+    ]
+    assert not found, "\n\n".join(found)
