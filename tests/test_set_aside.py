@@ -2,14 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from tests.backup.test_backup import L1MAT101, LI3INF01, alter, truncate
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
-from tests.support.dump import dump
 from tests.support.mbz import facts_of, stand_in
+from transition.backup import manifest as sets
+from transition.backup.coverage import present_states
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.files import rules_folder
@@ -19,49 +23,111 @@ from transition.state import schema
 STAGES = (
     "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval", "freeze", "purge",
 )  # fmt: skip
+FILE = "assign_submission.parquet"
 
 
-def test_a_space_whose_mbz_fails_keeps_all_and_is_named(
-    real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "rules").mkdir()
-    for rule in ("assign", "logs", "enrolment"):
-        shutil.copy(rules_folder() / f"{rule}.yaml", tmp_path / "rules")
-    monkeypatch.setenv("TRANSITION_RULES", str(tmp_path / "rules"))
-    # What other rules would move stays, on purpose; verify's other findings are then many.
-    monkeypatch.setattr("transition.plan.foreseen", lambda *_: [])
+@pytest.fixture
+def open_campaign(real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Campaign]:
+    """Opens a campaign on two spaces that knows three rules only."""
+
+    def open_(**platform: Any) -> Campaign:
+        (tmp_path / "rules").mkdir()
+        for rule in ("assign", "logs", "enrolment"):
+            shutil.copy(rules_folder() / f"{rule}.yaml", tmp_path / "rules")
+        monkeypatch.setenv("TRANSITION_RULES", str(tmp_path / "rules"))
+        # What other rules would move stays, on purpose; verify's other findings are then many.
+        monkeypatch.setattr("transition.plan.foreseen", lambda *_: [])
+        reference_feed(tmp_path / "feed")
+        add_newcomers(real_moodle)
+        campaign = Campaign(
+            reference_platform(tmp_path / "storage", name="deux", **platform), 2026, "essai", real_moodle,
+            feed=tmp_path / "feed", dry_run=False, courses=("LI3INF01", "L1MAT101"),
+        )  # fmt: skip
+        with real_moodle.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {campaign.archive_schema} COLLATE utf8mb4_bin")
+        schema.upgrade(campaign)  # not the whole preflight, which asks for every rule
+        record_contexts(campaign)
+        campaign.take_fence()
+        return campaign
+
+    return open_
+
+
+def submissions(campaign: Campaign) -> dict[int, set[int]]:
+    """The submissions that are in Moodle, by course."""
+    found: dict[int, set[int]] = {}
+    joined = "SELECT a.course, s.id FROM mdl_assign_submission s JOIN mdl_assign a ON a.id = s.assignment"
+    with campaign.engine.connect() as connection:
+        for courseid, id_ in connection.exec_driver_sql(joined):
+            found.setdefault(courseid, set()).add(id_)
+    return found
+
+
+def held(campaign: Campaign) -> dict[int, str]:
+    """The spaces that were put on hold, and why."""
+    with campaign.engine.connect() as connection:
+        query = "SELECT courseid, reason FROM deux_transition.decision WHERE decision = 'hold' AND courseid IN (2, 4)"
+        return dict(connection.exec_driver_sql(query).all())
+
+
+def test_a_space_whose_mbz_fails_keeps_all_and_is_named(open_campaign: Callable[..., Campaign], tmp_path: Path) -> None:
     script, exchange = tmp_path / "cli", tmp_path / "exchange"
     script.mkdir()
     exchange.mkdir()
-    platform = reference_platform(
-        tmp_path / "storage", name="deux", moodle_command=stand_in(script), exchange=str(exchange)
-    )
-    reference_feed(tmp_path / "feed")
-    add_newcomers(real_moodle)
-    with real_moodle.connect() as connection:
-        facts = facts_of(connection, (2, 4))
-    facts[2]["keep"] = 0.5  # LI3INF01's file is truncated, each time; L1MAT101's is good
-    (script / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    campaign = Campaign(
-        platform, 2026, "essai", real_moodle, feed=tmp_path / "feed", dry_run=False, courses=("LI3INF01", "L1MAT101")
-    )
-    with real_moodle.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {campaign.archive_schema} COLLATE utf8mb4_bin")
-    schema.upgrade(campaign)  # not the whole preflight, which asks for every rule
-    record_contexts(campaign)
-    campaign.take_fence()
-    before = dump(real_moodle, str(real_moodle.url.database))["assign_submission"]
-    run_chain(campaign, STAGES)
-    after = dump(real_moodle, str(real_moodle.url.database))["assign_submission"]
-    with real_moodle.connect() as connection:
-        course_of: dict[int, int] = dict(connection.exec_driver_sql("SELECT id, course FROM mdl_assign").all())
-    kept = {id_: row for id_, row in before.items() if course_of[row["assignment"]] != 4}
-    assert after == kept
-    assert len(before) > len(kept) > 0
+    campaign = open_campaign(moodle_command=stand_in(script), exchange=str(exchange))
     with campaign.engine.connect() as connection:
-        found = connection.exec_driver_sql("SELECT courseid, decision, reason FROM deux_transition.decision").all()
-    [(decision, reason)] = [row[1:] for row in found if row[0] == 2]
-    assert decision == "hold"
-    assert reason.startswith("mis de côté : fichier .mbz de Moodle : est tronqué ou altéré")
+        facts = facts_of(connection, (LI3INF01, L1MAT101))
+    facts[LI3INF01]["keep"] = 0.5  # its file is truncated, each time; the other's is good
+    (script / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    before = submissions(campaign)
+    run_chain(campaign, STAGES)
+    assert before[L1MAT101]
+    assert submissions(campaign) == {course: ids for course, ids in before.items() if course != L1MAT101}
+    found = held(campaign)
+    assert found.keys() == {LI3INF01}
+    assert found[LI3INF01].startswith("mis de côté : fichier .mbz de Moodle : est tronqué ou altéré")
     with pytest.raises(TransitionError, match=r"espace LI3INF01 : mis de côté : fichier \.mbz de Moodle : est tronqué"):
+        run_chain(campaign, ["verify"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "concerned"),
+    [(truncate, {LI3INF01, L1MAT101}), (alter, {LI3INF01, L1MAT101}), (Path.unlink, {LI3INF01, L1MAT101}),
+     (None, {LI3INF01})],
+    ids=["truncated", "altered", "missing", "aged"],
+)  # fmt: skip
+def test_nothing_moves_out_of_a_space_whose_backup_is_bad_and_cannot_be_made_again(
+    open_campaign: Callable[..., Campaign],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], object] | None,
+    concerned: set[int],
+) -> None:
+    campaign = open_campaign()
+    freeze = STAGES.index("freeze")
+    run_chain(campaign, STAGES[:freeze])
+    [backup] = sets.verified_sets(campaign, [])
+    if damage:
+        damage(Path(str(backup.folder)) / FILE)
+    else:
+        with campaign.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE mdl_assign_submission SET timemodified = timemodified + 1"
+                f" WHERE assignment IN (SELECT id FROM mdl_assign WHERE course = {LI3INF01})"
+            )
+    store = sets.store
+
+    def store_on_a_bad_disk(folder: Any, manifest: Any) -> None:
+        store(folder, manifest)
+        alter(Path(str(folder)) / FILE)
+
+    monkeypatch.setattr(sets, "store", store_on_a_bad_disk)
+    before, states = submissions(campaign), present_states(campaign, sorted(concerned))
+    run_chain(campaign, STAGES[freeze:])
+    after = submissions(campaign)
+    assert {course for course in (LI3INF01, L1MAT101) if after.get(course) == before[course]} == concerned
+    assert present_states(campaign, sorted(concerned)) == states, "of every table that the rules name"
+    found = held(campaign)
+    assert found.keys() == concerned
+    assert all(reason.startswith("mis de côté : sauvegarde ") and FILE in reason for reason in found.values())
+    with pytest.raises(TransitionError, match=r"espace LI3INF01 : mis de côté : sauvegarde "):
         run_chain(campaign, ["verify"])

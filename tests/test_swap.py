@@ -22,6 +22,7 @@ from transition.errors import TransitionError
 from transition.key_views import is_view, point, write_down
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import quoted
+from transition.report.plan_table import plan_table
 from transition.state import tables
 from transition.ways import SWAP
 
@@ -276,6 +277,34 @@ def test_a_full_disk_is_refused(frozen: Campaign, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(TransitionError, match=r"n'a plus que 0\.0 Gio"):
         swap.swap_table(frozen, LOG)
     assert state(frozen, LOG) == before
+
+
+def test_the_plan_tells_which_way_a_table_goes_and_why(frozen: Campaign) -> None:
+    text = plan_table(frozen)
+    [log] = [line for line in text.splitlines() if line.startswith(f"  {LOG} par ")]
+    assert re.fullmatch(rf"  {LOG} par échange : \d+ % des lignes partent\.", log)
+    [rule] = [line for line in text.splitlines() if "Journaux" in line and line.split()[-1] in ("lots", "échange")]
+    assert rule.split()[-1] == "échange"
+
+
+def test_a_row_format_that_only_the_servers_old_default_gave_stays(frozen: Campaign) -> None:
+    posts = frozen.moodle[POSTS]
+    where = {"schema": posts.schema, "name": posts.name}
+    told = sa.text(
+        "SELECT row_format FROM information_schema.tables WHERE table_schema = :schema AND table_name = :name"
+    )
+    with frozen.engine.connect() as connection:
+        usual = connection.execute(told, where).scalar_one()
+        connection.execute(sa.text("SET GLOBAL innodb_default_row_format = compact"))
+        connection.execute(sa.text(f"ALTER TABLE {quoted(posts)} ROW_FORMAT = DEFAULT"))
+        connection.execute(sa.text("SET GLOBAL innodb_default_row_format = dynamic"))
+        assert connection.execute(told, where).scalar_one() == "Compact" != usual
+    swap.swap_table(frozen, POSTS)
+    with frozen.engine.connect() as connection:
+        assert connection.execute(told, where).scalar_one() == "Compact"
+    undo(frozen, POSTS)
+    with frozen.engine.connect() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {quoted(posts)} ROW_FORMAT = {usual}"))
 
 
 def test_some_rows_are_copied_once_the_pages_are_full(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
