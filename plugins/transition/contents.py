@@ -132,13 +132,19 @@ def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
             _give(Path(str(target)), Path(str(filedir)))
 
 
+def is_kept(campaign: Campaign, contenthash: str) -> bool:
+    """Whether the archive holds a content, unaltered: it is read whole."""
+    target = _in(storage.folder(campaign, "filedir"), contenthash)
+    return target.exists() and _sha1(target) == contenthash
+
+
 def keep_copy(campaign: Campaign, contenthash: str) -> bool:
     """Have the archive hold a content of Moodle's, its SHA-1 checked; False: Moodle has lost it, or holds it altered.
 
     Whatever the archive held under that name and is not the content is replaced. Raises :class:`OSError`.
     """
     source, target = _in(_filedir(campaign), contenthash), _in(storage.folder(campaign, "filedir"), contenthash)
-    if target.exists() and _sha1(target) == contenthash:
+    if is_kept(campaign, contenthash):
         return True
     if not source.exists() or _sha1(source) != contenthash:
         return False

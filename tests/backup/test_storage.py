@@ -19,6 +19,7 @@ from transition import contents
 from transition.backup import mbz
 from transition.backup.coverage import stale_spaces
 from transition.backup.stage import july_backup
+from transition.errors import TransitionError
 from transition.grades import grade_exports, missing_exports
 from transition.report.stage import report
 from transition.restore.drill import latest_year, restore_drill
@@ -84,8 +85,14 @@ def test_on_an_object_store(
     assert missing_exports(campaign) == {}
     assert latest_year(replace(campaign, year=2030)) == 2026
     restore_drill(campaign, 1, 0)
+    stored = root / campaign.platform.name / "2026" / "mbz" / str(LI3INF01) / made.file
+    good = stored.read_bytes()
+    stored.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with pytest.raises(TransitionError, match=rf"LI3INF01 : {made.file}, fichier \.mbz de Moodle, est altéré"):
+        restore_drill(replace(campaign, run_id="essai 2"), 1, 0)
+    stored.write_bytes(good)
     report(campaign)
     reports = root / campaign.platform.name / "2026" / "reports"
     proofs = [json.loads(path.read_bytes()) for path in reports.glob("*.json")]
-    assert len(proofs) == 2
+    assert len(proofs) == 3
     assert not (tmp_path / "stockage").exists(), "nothing went to a plain folder"

@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tests.backup.test_backup import LI3INF01
+from tests.backup.test_backup import alter as change_a_byte
 from tests.restore.conftest import NAME, World
 from tests.restore.test_stage import alter
 from tests.support.dump import compare
+from transition import storage
+from transition.backup.file_contents import missing_contents, named_contents
 from transition.backup.manifest import BackupSet
 from transition.campaign import Campaign
 from transition.errors import TransitionError
-from transition.restore import scratch
+from transition.restore import drill, scratch
 from transition.restore.drill import latest_year, restore_drill
 
 
@@ -27,6 +31,7 @@ def test_a_drill_proves_and_leaves_nothing(still_world: World) -> None:
     assert facts["seed"] == 7
     assert len({space["code"] for space in facts["spaces"]}) == 2
     assert all(space["rows"] > 500 and space["fault"] == "" for space in facts["spaces"])
+    assert sum(space["contents"] for space in facts["spaces"]) > 0
     again = world.open("again")
     restore_drill(again, number=2, seed=7)
     same = json.loads((proof.parent / "restore_drill-again.json").read_text(encoding="utf-8"))
@@ -44,6 +49,16 @@ def test_a_drill_names_what_would_not_come_back(world: World) -> None:
     with pytest.raises(TransitionError, match=r"LI3INF01 : .*quiz_attempts\.parquet est absent ou altéré"):
         restore_drill(campaign, number=100, seed=1)
     assert f"{NAME}_2026_drill" not in world.schemas()
+
+
+def test_a_drill_sees_a_content_that_has_its_size_and_other_bytes(world: World) -> None:
+    campaign = world.open("drill")
+    backup = drill._latest(campaign)[LI3INF01]
+    named = min(named_contents(backup, LI3INF01))
+    change_a_byte(Path(str(storage.folder(campaign, "filedir") / named[:2] / named[2:4] / named)))
+    assert missing_contents(campaign, backup, [LI3INF01]) == {}, "it has its size"
+    with pytest.raises(TransitionError, match=rf"LI3INF01 : 1 contenu de fichier manque ou est altéré \({named}"):
+        restore_drill(campaign, number=100, seed=1)
 
 
 def test_a_drill_sees_a_row_that_did_not_come_back_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,10 +64,8 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
         if contents is None:
             if campaign.platform.dataroot:
                 found[courseid] = f"sauvegarde {backup.manifest.name} : sans le contenu des fichiers"
-        elif contents.number:
-            rows = read_space(backup, "files", courseid).select(_COLUMNS[1:])
-            named = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-            wanted[courseid] = {c: size for c, size in named.items() if c != EMPTY and c not in contents.lost}
+        else:
+            wanted[courseid] = named_contents(backup, courseid)
     sizes = kept_sizes(campaign, {contenthash for named in wanted.values() for contenthash in named})
     for courseid, named in wanted.items():
         if bad := sorted(c for c, size in named.items() if sizes.get(c) != size):
@@ -76,6 +74,16 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
                 f" ({bad[0]}…)"
             )
     return found
+
+
+def named_contents(backup: BackupSet, courseid: int) -> dict[str, int]:
+    """The contents that a set vouches for of a space's files: SHA-1 to bytes."""
+    contents = backup.manifest.spaces[courseid].contents
+    if contents is None or not contents.number:
+        return {}
+    rows = read_space(backup, "files", courseid).select(_COLUMNS[1:])
+    named = dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    return {contenthash: size for contenthash, size in named.items() if contenthash not in {EMPTY, *contents.lost}}
 
 
 def _named(folder: UPath, files: TableFile) -> Iterator[tuple[int, dict[str, int]]]:

@@ -121,6 +121,11 @@ def latest(campaign: Campaign, courseid: int) -> Iterator[Made]:
             yield made
 
 
+def altered(campaign: Campaign, made: Made) -> bool:
+    """Whether a stored file is no longer what was opened: it is read whole."""
+    return storage.sha256(_folder(campaign, made.courseid) / made.file) != made.sha256
+
+
 def _fresh(campaign: Campaign, courseid: int, state: str) -> bool:
     return any(made.state == state or not state for made in latest(campaign, courseid))
 

@@ -1,19 +1,22 @@
-"""The restore drill: spaces picked at random come out of the off-server backup, and every row is compared."""
+"""The restore drill: spaces picked at random come out of the off-server backup, every row and file compared."""
 
 import json
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
 from transition import journal, preflight, storage
+from transition.backup import file_contents, mbz
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign, now
 from transition.checksum import rows_checksum
+from transition.contents import is_kept
 from transition.errors import TransitionError, refuse_all
+from transition.french import counted
 from transition.restore import scratch
 from transition.state import schema
 
@@ -23,13 +26,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """One space of a drill. ``backup``: the set's name; ``fault``: a French sentence, '' when every row came back."""
+    """One space of a drill. ``backup``: the set's name; ``contents``: of files, read whole, as its ``mbz`` were;
+    ``fault``: a French sentence, '' when all is as it was."""
 
     code: str
     courseid: int
     backup: str
     tables: int
     rows: int
+    contents: int
+    mbz: int
     seconds: float
     fault: str
 
@@ -38,8 +44,9 @@ def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
     """Restore ``number`` spaces of the year's backups, picked at random, into a schema that is dropped after.
 
     Writes nothing in Moodle. Every row in the schema is compared with what the manifest vouches for (counts and
-    checksums); the proof is ``reports/restore_drill-<run>.json`` (codes, counts, no person) and the journal. Raises
-    :class:`TransitionError`, after the proof is written, if there is no backup or a space did not come back whole.
+    checksums); the contents of files and Moodle's own backups are read whole. The proof is
+    ``reports/restore_drill-<run>.json`` (codes, counts, no person) and the journal. Raises :class:`TransitionError`,
+    after the proof is written, if there is no backup or a space did not come back whole.
     :param seed: the same seed picks the same spaces of the same backups.
     """
     refuse_all("Exercice de restauration :", list(preflight.other_site(campaign)))
@@ -87,22 +94,34 @@ def _latest(campaign: Campaign) -> dict[int, BackupSet]:
 def _try(campaign: Campaign, backup: BackupSet, courseid: int) -> Trial:
     space, begin, fault = backup.manifest.spaces[courseid], time.monotonic(), ""
     names = [name for name, file in backup.manifest.tables.items() if courseid in file.spaces]
+    contents, made = file_contents.named_contents(backup, courseid), list(mbz.latest(campaign, courseid))
     rows = 0
     with scratch.temporary(campaign, "drill") as name:
         try:
             rows = scratch.load(campaign, backup, courseid, name)
-            fault = " ; ".join(_differences(campaign, backup, courseid, name))
+            faults = [*_differences(campaign, backup, courseid, name), *_altered(campaign, contents, made)]
+            fault = " ; ".join(faults)
         except TransitionError as error:
             fault = str(error)
     trial = Trial(
-        space.code, courseid, backup.manifest.name, len(names), rows, round(time.monotonic() - begin, 3), fault
-    )
+        space.code, courseid, backup.manifest.name, len(names), rows, len(contents), len(made),
+        round(time.monotonic() - begin, 3), fault,
+    )  # fmt: skip
     with campaign.engine.begin() as connection:
         journal.record(
             connection, campaign, STAGE, "unproven" if fault else "proven", courseid=courseid, rows_before=space.rows,
             rows_after=rows, seconds=trial.seconds, detail=fault or f"sauvegarde {backup.manifest.name}",
         )  # fmt: skip
     return trial
+
+
+def _altered(campaign: Campaign, contents: Iterable[str], made: Iterable[mbz.Made]) -> Iterator[str]:
+    """Contents and files that have the size they had, and other bytes: elsewhere sizes are compared, for the time."""
+    bad = sorted(contenthash for contenthash in contents if not is_kept(campaign, contenthash))
+    if bad:
+        what = counted(len(bad), "contenu de fichier manque ou est altéré", "contenus manquent ou sont altérés")
+        yield f"{what} ({bad[0]}…)"
+    yield from (f"{one.file}, fichier .mbz de Moodle, est altéré" for one in made if mbz.altered(campaign, one))
 
 
 def _differences(campaign: Campaign, backup: BackupSet, courseid: int, schema_name: str) -> Iterator[str]:
