@@ -99,7 +99,7 @@ def test_the_verification_refuses_what_is_left(purged: Search) -> None:
         rows = sa.select(*gone.c).order_by(gone.c.id).limit(1)
         back = connection.execute(sa.insert(source).from_select([column.name for column in source.c], rows))
     try:
-        with pytest.raises(TransitionError, match="1 lignes restent dans quiz_grades, sans motif"):
+        with pytest.raises(TransitionError, match="1 ligne reste dans quiz_grades, sans motif"):
             verify(campaign)
     finally:
         with campaign.engine.begin() as connection:
@@ -134,7 +134,7 @@ def test_one_student_left_is_enough(purged: Search) -> None:
             found = list(left_in(connection, purged, name))
             connection.rollback()
             assert found, name
-            assert all("1 lignes" in finding for finding in found)
+            assert all("1 ligne " in finding for finding in found)
 
 
 def test_rows_taken_from_another_space_are_seen(purged: Search) -> None:

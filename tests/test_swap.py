@@ -381,7 +381,7 @@ def test_verify_sees_a_row_left_and_a_row_of_another_space(frozen: Campaign) -> 
         other = sa.select(of_a_course.contextid).where(of_a_course.courseid != course, of_a_course.contextlevel == 50)
         elsewhere = sa.update(archived).where(archived.c.id == one)
         connection.execute(elsewhere.values(contextid=other.limit(1).scalar_subquery()))
-    with pytest.raises(TransitionError, match=f"{LOG} : 1 lignes déplacées sont d'un autre espace"):
+    with pytest.raises(TransitionError, match=f"{LOG} : 1 ligne déplacée est d'un autre espace"):
         verify.verify(frozen)
     with frozen.engine.begin() as connection:
         connection.execute(elsewhere.values(contextid=context))

@@ -127,7 +127,7 @@ def _archive(connection: sa.Connection, campaign: Campaign, courseid: int, archi
         move_context(connection, campaign.moodle, courseid, target)
         fix_sortorder(connection, campaign.moodle, (before.category, target), ROOM)
     detail = f"{before.shortname} devient {names['shortname']}" + (
-        f" ; {kept} enseignants inscrits à la main" if kept else ""
+        f" ; {counted(kept, 'enseignant inscrit', 'enseignants inscrits')} à la main" if kept else ""
     )
     journal.record(connection, campaign, STAGE, "archived", courseid=courseid, table_name="course", detail=detail)
 

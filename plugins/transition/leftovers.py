@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign, now
 from transition.enrolment.groups import given_again
+from transition.french import counted
 from transition.key_views import at_spaces, is_view
 from transition.keys import frozen_keys
 from transition.location import Alias, Located, locate
@@ -100,16 +101,19 @@ def foreseen(campaign: Campaign, lines: Mapping[tuple[str, str, int], int]) -> I
         for name in sorted(search.names - search.live):
             for (courseid, code), count in sorted(_unexpected(connection, search, name).items()):
                 if (left := count - planned[name, courseid]) > 0:
-                    yield f"espace {code} : {left} lignes resteraient dans {name}, sans motif pour les garder"
+                    rows = counted(left, "ligne resterait", "lignes resteraient")
+                    yield f"espace {code} : {rows} dans {name}, sans motif pour les garder"
 
 
 def left_in(connection: sa.Connection, search: Search, name: str) -> Iterator[str]:
     """What is left in one table."""
     for (_, code), count in sorted(_unexpected(connection, search, name).items()):
-        yield f"espace {code} : {count} lignes restent dans {name}, sans motif pour les garder"
+        rows = counted(count, "ligne reste", "lignes restent")
+        yield f"espace {code} : {rows} dans {name}, sans motif pour les garder"
     for step in search.references.links(name):
         if step.parent in search.moved and (count := connection.execute(_orphans(search, name, step)).scalar_one()):
-            yield f"table {name} : {count} lignes restent, celles de {step.parent} dont elles dépendent sont parties"
+            rows = counted(count, "ligne reste", "lignes restent")
+            yield f"table {name} : {rows}, alors que ce dont elles dépendent dans {step.parent} est parti"
 
 
 def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[str]:
@@ -125,7 +129,8 @@ def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[st
         query = sa.select(sa.func.count()).select_from(here)
         query = query.where(mine, sa.or_(*conditions)).prefix_with("STRAIGHT_JOIN")
         if count := connection.execute(query).scalar():
-            yield f"table {name} : {count} lignes déplacées sont d'un autre espace que celui de la règle, restaurez-les"
+            rows = counted(count, "ligne déplacée est", "lignes déplacées sont")
+            yield f"table {name} : {rows} d'un autre espace que celui de la règle, à restaurer"
 
 
 def _unexpected(connection: sa.Connection, search: Search, name: str) -> dict[tuple[int, str], int]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
+from transition.french import counted
 from transition.keys import frozen_keys
 from transition.moodle.database import last_id
 from transition.side_by_side import side_by_side
@@ -93,13 +94,13 @@ def _compare(connection: sa.Connection, campaign: Campaign, part: Part, before: 
     max_id, rows, checksum = before
     count, present = _measure(connection, campaign, part, max_id, keyed=False)
     if count != rows:
-        yield f"table {part.name} : {rows} lignes devaient rester, il y en a {count}"
+        yield f"table {part.name} : {counted(rows, 'ligne devait', 'lignes devaient')} rester, il y en a {count}"
     elif present != checksum:
         yield f"table {part.name} : une ligne au moins a changé parmi les {rows} qui devaient rester intactes"
     if part.name == part.table and part.table not in GROWING:
         id_ = campaign.moodle[part.table].c.id
         if new := connection.execute(sa.select(sa.func.count()).where(id_ > max_id)).scalar_one():
-            yield f"table {part.name} : {new} lignes ajoutées pendant la campagne"
+            yield f"table {part.name} : {counted(new, 'ligne ajoutée', 'lignes ajoutées')} pendant la campagne"
 
 
 def _measure(connection: sa.Connection, campaign: Campaign, part: Part, max_id: int, keyed: bool) -> tuple[int, str]:

@@ -103,7 +103,7 @@ def _left(campaign: Campaign) -> Iterator[str]:
         for name, traces in all_traces(campaign, Scope(campaign.run)).items():
             keys = temporary_keys(connection, campaign, name, [trace for trace in traces if trace.rule not in live])
             for (rule, courseid), rows in count_keys(connection, keys).items():
-                yield f"espace {courseid}, règle {rule} : {rows} lignes restent dans {name}"
+                yield f"espace {courseid}, règle {rule} : {counted(rows, 'ligne reste', 'lignes restent')} dans {name}"
 
 
 def _people(campaign: Campaign) -> Iterator[str]:
@@ -141,9 +141,11 @@ def _people(campaign: Campaign) -> Iterator[str]:
     )  # fmt: skip
     with campaign.engine.connect() as connection:
         for code, count in connection.execute(strangers.group_by(decision.c.code)):
-            yield f"espace {code} : {count} inscriptions restent sans inscription pédagogique ni enseignement"
+            left = counted(count, "inscription reste", "inscriptions restent")
+            yield f"espace {code} : {left} sans inscription pédagogique ni enseignement"
         for code, count in connection.execute(missing.group_by(decision.c.code)):
-            yield f"espace {code} : {count} étudiants inscrits dans Apogée ne le sont pas dans Moodle"
+            absent = counted(count, "étudiant d'Apogée n'est pas inscrit", "étudiants d'Apogée ne sont pas inscrits")
+            yield f"espace {code} : {absent} dans Moodle"
         lost = archive_table(campaign, "user_enrolments")
         if ("enrolment", "user_enrolments") in {(rule, name) for rule, name, _ in load_lines(campaign)}:
             keys = frozen_keys(campaign, "user_enrolments")
@@ -154,7 +156,8 @@ def _people(campaign: Campaign) -> Iterator[str]:
                 .where(keys.c.run == campaign.run, people.c.run == campaign.run, people.c.standing == "teacher")
             )  # fmt: skip
             if count := connection.execute(query).scalar():
-                yield f"{count} inscriptions d'enseignants sont parties dans {lost.schema}.{lost.name} : restaurez-les"
+                gone = counted(count, "inscription d'enseignant est partie", "inscriptions d'enseignants sont parties")
+                yield f"{gone} dans {lost.schema}.{lost.name}, à restaurer"
 
 
 def _categories(campaign: Campaign) -> Iterator[str]:
@@ -162,7 +165,7 @@ def _categories(campaign: Campaign) -> Iterator[str]:
     moodle = campaign.moodle
     course, category, context = moodle["course"], moodle["course_categories"], moodle["context"]
     above = context.alias("above")
-    counted = sa.select(sa.func.count()).select_from(course).where(course.c.category == category.c.id)
+    courses = sa.select(sa.func.count()).select_from(course).where(course.c.category == category.c.id)
     misplaced = (
         sa.select(sa.func.count())
         .select_from(
@@ -185,11 +188,11 @@ def _categories(campaign: Campaign) -> Iterator[str]:
     )
     with campaign.engine.connect() as connection:
         for name in connection.execute(
-            sa.select(category.c.name).where(category.c.coursecount != counted.correlate(category).scalar_subquery())
+            sa.select(category.c.name).where(category.c.coursecount != courses.correlate(category).scalar_subquery())
         ).scalars():
             yield f"catégorie « {name} » : le nombre d'espaces affiché est faux"
         if count := connection.execute(misplaced).scalar():
-            yield f"{count} espaces ont un contexte qui ne suit pas leur catégorie"
+            yield f"{counted(count, 'espace a', 'espaces ont')} un contexte qui ne suit pas la catégorie"
         if count := connection.execute(sa.select(sa.func.count()).select_from(twice)).scalar():
             yield f"{count} rangs d'espaces (sortorder) sont en double dans leur catégorie"
 

@@ -72,7 +72,7 @@ def test_every_content_is_stored_once_and_missed_when_it_is_gone(declared: Decla
     stored[other].write_bytes(b"")
     stale = stale_spaces(campaign)
     assert stale.keys() == concerned
-    assert all("contenus de fichiers manquent ou sont altérés" in reason for reason in stale.values())
+    assert all("contenus de fichiers absents ou altérés" in reason for reason in stale.values())
     july_backup(declared("encore"))
     assert stale_spaces(campaign) == {}
     assert all(contents._sha1(stored[name]) == name for name in (holder, other))  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing(declared: Decl
     assert {space.contents.lost for space in lost if space.contents} == {(gone,)}
     assert stale_spaces(campaign) == {}
     assert (
-        f"1 contenus de fichiers que Moodle n'a plus intacts (dont {gone})"
+        f"1 contenu de fichier que Moodle n'a plus en bon état (dont {gone})"
         in journalled(campaign, "verified")[0].detail
     )
 

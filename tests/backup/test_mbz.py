@@ -121,7 +121,7 @@ def test_a_file_that_is_not_good_is_reported_and_does_not_stop_the_others(ground
     spaces = dict.fromkeys(SPACES, "")
     with ground.failing(BAD), pytest.raises(IncompleteBackupError) as raised:
         back_up_spaces(campaign, spaces, "Composante « UFR »")
-    assert str(raised.value).startswith("Composante « UFR » : 7 espaces sur 8 restent sans sauvegarde vérifiée")
+    assert str(raised.value).startswith("Composante « UFR » : sans sauvegarde vérifiée, 7 espaces sur 8 ;")
     failed = {entry.courseid: entry.detail for entry in journalled(campaign, "failed") if entry.courseid}
     assert failed.keys() == BAD.keys()
     for courseid, said in SAID.items():

@@ -96,11 +96,11 @@ def test_a_bad_backup_never_reaches_the_target(
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ("nothing restored", "0 activités « assign » ajoutées sur"),
-        ("enrols", "1 lignes ajoutées dans user_enrolments"),
-        ("assigns a role", "1 lignes ajoutées dans role_assignments"),
+        ("nothing restored", "activités « assign » ajoutées : 0 sur"),
+        ("enrols", "1 ligne ajoutée dans user_enrolments"),
+        ("assigns a role", "1 ligne ajoutée dans role_assignments"),
         ("renames", "son réglage fullname est passé de « Bases de données avancées » à « Bases de données »"),
-        ("deletes", "1 activités qui s'y trouvaient ont disparu"),
+        ("deletes", "1 activité qui s'y trouvait a disparu"),
     ],
 )
 def test_a_restore_that_does_something_else_is_no_success(world: World, wrong: str, sentence: str) -> None:

@@ -133,7 +133,7 @@ def test_an_empty_pad_never_replaces_what_was_saved(campaigns: Open, pad_host: P
 def test_a_failing_pad_does_not_stop_the_others(campaigns: Open, pad_host: PadServer, failure: str) -> None:
     campaign = campaigns()
     pad_host.broken["g.a$pad"] = failure
-    with pytest.raises(UnreachableError, match="1 pads sur 4"):
+    with pytest.raises(UnreachableError, match="vidés : 1 sur 4"):
         pads.empty(campaign)
     assert [pad_host.pads[pad].text.strip() for pad in IN_SCOPE] == ["réponse dans g.a$pad", "", "", ""]
     assert journalled(campaign, "left") == [(10, 3, 2, 1)]
@@ -148,7 +148,7 @@ def test_a_failing_pad_does_not_stop_the_others(campaigns: Open, pad_host: PadSe
 def test_a_silent_server_is_given_up(campaigns: Open, pad_host: PadServer) -> None:
     campaign = campaigns()
     pad_host.broken |= dict.fromkeys(IN_SCOPE, "hangs up")
-    with pytest.raises(UnreachableError, match="4 pads sur 4"):
+    with pytest.raises(UnreachableError, match="vidés : 4 sur 4"):
         pads.empty(campaign)
     assert not any("libre" in body.split()[1] for body in pad_host.bodies if "getText" in body)
 
@@ -214,7 +214,8 @@ def test_a_pad_that_the_server_never_had_is_not_created(campaigns: Open, pad_hos
 def test_without_a_server_the_plan_says_what_stays(campaigns: Open, pad_host: PadServer) -> None:
     campaign = campaigns()
     assert (
-        pads.sentence(campaign) == "Etherpad : 4 pads dans 2 espaces, sauvegardés puis vidés sur le serveur Etherpad."
+        pads.sentence(campaign)
+        == "Etherpad : 4 pads dans 2 espaces, à sauvegarder puis à vider sur le serveur Etherpad."
     )
     connections = campaign.platform.connections.model_copy(update={"etherpad": None})
     platform = campaign.platform.model_copy(update={"connections": connections})
@@ -224,7 +225,7 @@ def test_without_a_server_the_plan_says_what_stays(campaigns: Open, pad_host: Pa
         copied = sa.select(sa.literal(without.run), *columns).where(tables.decision.c.run == campaign.run)
         connection.execute(sa.insert(tables.decision).from_select(["run", *(c.name for c in columns)], copied))
     pads.record(without)
-    assert "3 pads dans 2 espaces gardent leur contenu" in pads.sentence(
+    assert "3 pads dans 2 espaces, dont le contenu reste" in pads.sentence(
         without
     )  # the fourth: the server knows it only
     assert pads.empty(without) == 0

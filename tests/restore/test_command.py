@@ -30,7 +30,7 @@ def test_the_command_restores_what_it_is_asked_for(site: Site, world: World, tmp
         check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert f"{CODES[0]} : 12160 lignes remises dans Moodle, nom et catégorie rendus." in done.stdout
+    assert f"{CODES[0]} : 12\xa0160 lignes remises dans Moodle, nom et catégorie rendus." in done.stdout
     for code in CODES[1:]:
         restore(world.open(f"library-{code}"), everything(code))
     assert differences(restored(world), world.dump()) == {}

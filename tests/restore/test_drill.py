@@ -26,7 +26,7 @@ def test_a_drill_proves_and_leaves_nothing(still_world: World) -> None:
     campaign = world.open("drill")
     sentence = restore_drill(campaign, number=2, seed=7)
     proof = Path(campaign.platform.storage) / NAME / "2026" / "reports" / "restore_drill-drill.json"
-    assert sentence == f"2 espaces sur 2 restaurés à l'essai, {proof}"
+    assert sentence == f"2 espaces restaurés à l'essai sur 2, {proof}"
     facts = json.loads(proof.read_text(encoding="utf-8"))
     assert facts["seed"] == 7
     assert len({space["code"] for space in facts["spaces"]}) == 2

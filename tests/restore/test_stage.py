@@ -51,8 +51,8 @@ def test_every_space_comes_back_from_the_archive_schema(either_world: World) -> 
     assert world.files() != world.contents, "the transition moved contents out of Moodle's folder"
     sentences = restore_all(world, "restore")
     assert sentences[0] == (
-        "LI3INF02 : 12160 lignes remises dans Moodle, nom et catégorie rendus. Purgez maintenant les caches de Moodle"
-        " (admin/cli/purge_caches.php)."
+        "LI3INF02 : 12\xa0160 lignes remises dans Moodle, nom et catégorie rendus. Purgez maintenant les caches de"
+        " Moodle (admin/cli/purge_caches.php)."
     )
     after = world.dump()
     assert differences(restored(world), after) == {}
@@ -156,7 +156,7 @@ def test_conflicts(either_world: World, source: str) -> None:
     listed = _listed(world)
     assert f"(assignment, userid, groupid, attemptnumber) (id {ids['submission']})" in listed["assign_submission"]
     assert f"(userid, itemid) (id {ids['grade']})" in listed["grade_grades"]
-    assert f"leur identifiant est celui d'une autre ligne (id {ids['post']})" in listed["forum_posts"]
+    assert f"identifiant déjà pris par une autre ligne (id {ids['post']})" in listed["forum_posts"]
     answers = {row["id"] for row in world.before["choice_answers"].values() if row["choiceid"] == ids["choice"]}
     assert listed["choice_answers"].startswith(f"choice_answers : {len(answers)} lignes, ")
     assert [t for t in listed if t.startswith("assignsubmission_")], "what hangs from a row that stays, stays"

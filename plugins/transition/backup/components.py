@@ -12,6 +12,7 @@ from transition.backup.stage import back_up_spaces
 from transition.campaign import Campaign
 from transition.decisions import Space, read_spaces, refuse_unknown_courses
 from transition.errors import TransitionError
+from transition.french import counted
 from transition.preflight import check_backup
 from transition.spaces import record_contexts
 from transition.state import schema
@@ -42,7 +43,9 @@ def components(campaign: Campaign) -> list[Component]:
         found = {_top(space): space.category.split(" / ")[0] or "Sans catégorie" for space in spaces}
         ordered = sorted(found, key=lambda top: (found[top], top))
         listed = _bounded([Component(name=found[top], categories=[top]) for top in ordered])
-        closing["detail"] = f"{len(spaces)} espaces, {len(listed)} composantes"
+        closing["detail"] = (
+            f"{counted(len(spaces), 'espace', 'espaces')}, {counted(len(listed), 'composante', 'composantes')}"
+        )
     return listed
 
 

@@ -70,8 +70,7 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
     for courseid, named in wanted.items():
         if bad := sorted(c for c, size in named.items() if sizes.get(c) != size):
             found[courseid] = (
-                f"sauvegarde {backup.manifest.name} : {len(bad)} contenus de fichiers manquent ou sont altérés"
-                f" ({bad[0]}…)"
+                f"sauvegarde {backup.manifest.name} : contenus de fichiers absents ou altérés, {len(bad)} ({bad[0]}…)"
             )
     return found
 

@@ -54,9 +54,9 @@ def back_up_spaces(campaign: Campaign, spaces: Mapping[int, str], label: str) ->
         if failures:
             listed = (f"{spaces[courseid] or courseid} ({reason})" for courseid, reason in sorted(failures.items()))
             raise IncompleteBackupError(
-                f"{label} : {len(failures)} espaces sur {len(spaces)} restent sans sauvegarde vérifiée, les autres"
-                " l'ont. Corrigez la cause, puis relancez cette tâche, qui ne reprend que ce qui manque :\n  - "
-                + "\n  - ".join(listed)
+                f"{label} : sans sauvegarde vérifiée, {counted(len(failures), 'espace', 'espaces')} sur {len(spaces)} ;"
+                " les autres l'ont. Corrigez la cause, puis relancez cette tâche, qui ne reprend que ce qui manque :"
+                "\n  - " + "\n  - ".join(listed)
             )
 
 
@@ -213,7 +213,8 @@ def _verify(campaign: Campaign, manifest: Manifest) -> dict[int, str]:
     if lost := {
         contenthash for space in manifest.spaces.values() if space.contents for contenthash in space.contents.lost
     }:
-        detail += f" ; {len(lost)} contenus de fichiers que Moodle n'a plus intacts (dont {min(lost)})"
+        contents = counted(len(lost), "contenu de fichier", "contenus de fichiers")
+        detail += f" ; {contents} que Moodle n'a plus en bon état (dont {min(lost)})"
         _log.warning("%s", detail)
     with campaign.engine.begin() as connection:
         journal.record(connection, campaign, _STAGE, "verified", rows_before=rows, rows_after=rows, detail=detail)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.course_copy.spaces import read_activities
+from transition.french import counted
 from transition.moodle.database import MoodleDatabase, last_id
 
 # What Moodle would overwrite with the archived space's own (the restore's setting « overwrite_conf »).
@@ -56,11 +57,12 @@ def differences(
     """
     present = read_activities(connection, campaign, courseid)
     if gone := set(before.activities) - {activity.cmid for activity in present}:
-        yield f"{len(gone)} activités qui s'y trouvaient ont disparu"
+        lost = counted(len(gone), "activité qui s'y trouvait a", "activités qui s'y trouvaient ont")
+        yield f"{lost} disparu"
     came = Counter(activity.kind for activity in present if activity.cmid not in before.activities)
     for kind, number in expected.items():
         if came[kind] < number:
-            yield f"{came[kind]} activités « {kind} » ajoutées sur {number}"
+            yield f"activités « {kind} » ajoutées : {came[kind]} sur {number}"
     for name, value in _course(connection, campaign, courseid).items():
         if value != before.course[name]:
             yield f"son réglage {name} est passé de « {before.course[name]} » à « {value} »"
@@ -69,7 +71,8 @@ def differences(
             sa.select(sa.func.count()).select_from(rows).where(rows.c.id > before.last[name])
         ).scalar_one()
         if added:
-            yield f"{added} lignes ajoutées dans {name} pendant la copie (une inscription du moment, ou la copie)"
+            rows_added = counted(added, "ligne ajoutée", "lignes ajoutées")
+            yield f"{rows_added} dans {name} pendant la copie (une inscription du moment, ou la copie)"
 
 
 def _course(connection: sa.Connection, campaign: Campaign, courseid: int) -> dict[str, str]:

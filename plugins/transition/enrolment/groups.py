@@ -9,6 +9,7 @@ from transition.apogee.codes import compare_key
 from transition.apogee.tables import groupe, groupe_membre, run_lot
 from transition.campaign import Campaign
 from transition.enrolment.tables import arrival, group_route, route, student_account
+from transition.french import counted
 from transition.state import tables
 
 _NAME = 254  # characters of groups.name
@@ -100,9 +101,11 @@ def unfilled_groups(campaign: Campaign) -> Iterator[str]:
             .where(~teaches, ~sa.exists().where(same).correlate(members))
         )
         if count := connection.execute(missing).scalar():
-            yield f"groupes : {count} étudiants manquent dans leur groupe d'Apogée, relancez l'étape enrolment"
+            absent = counted(count, "étudiant manque", "étudiants manquent")
+            yield f"groupes : {absent} dans leur groupe d'Apogée, relancez l'étape enrolment"
         if count := connection.execute(strangers).scalar():
-            yield f"groupes : {count} membres ne sont pas du groupe d'Apogée, retirez-les dans Moodle"
+            extra = counted(count, "membre n'est pas", "membres ne sont pas")
+            yield f"groupes : {extra} du groupe d'Apogée, à retirer dans Moodle"
 
 
 def _known_groups(

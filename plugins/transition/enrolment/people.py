@@ -20,6 +20,7 @@ from transition.enrolment.instances import own_instance, own_places
 from transition.enrolment.standing import record_standing
 from transition.enrolment.tables import arrival, route, student_account, unknown_student
 from transition.errors import TransitionError
+from transition.french import counted
 from transition.missing import created_spaces
 from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
@@ -47,7 +48,8 @@ def record_people(campaign: Campaign) -> None:
         record_groups(connection, campaign)
         unknown = _record_unknown(connection, campaign, lot)
         record_standing(connection, campaign)
-        detail = f"{unknown} étudiants inscrits dans Apogée n'ont pas de compte dans Moodle" if unknown else ""
+        who = counted(unknown, "étudiant d'Apogée n'a", "étudiants d'Apogée n'ont")
+        detail = f"{who} pas de compte dans Moodle" if unknown else ""
         journal.record(connection, campaign, "people", "recorded", rule=RULE, detail=detail)
 
 

@@ -20,6 +20,7 @@ from transition import journal, storage
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
 from transition.etherpad.client import AbsentError, Content, Etherpad, PadError
+from transition.french import counted
 from transition.state import tables
 from transition.state.tables import pad as pad_table
 
@@ -73,10 +74,11 @@ def sentence(campaign: Campaign) -> str:
     counts = planned(campaign)
     if not counts:
         return ""
-    how_many = f"Etherpad : {sum(counts.values())} pads dans {len(counts)} espaces"
+    number = sum(counts.values())
+    how_many = f"Etherpad : {counted(number, 'pad', 'pads')} dans {counted(len(counts), 'espace', 'espaces')}"
     if campaign.platform.connections.etherpad:
-        return f"{how_many}, sauvegardés puis vidés sur le serveur Etherpad."
-    return f"{how_many} gardent leur contenu : la plateforme ne déclare pas de serveur (connections.etherpad)."
+        return f"{how_many}, à sauvegarder puis à vider sur le serveur Etherpad."
+    return f"{how_many}, dont le contenu reste : la plateforme ne déclare pas de serveur (connections.etherpad)."
 
 
 def empty(campaign: Campaign) -> int:
@@ -102,7 +104,7 @@ def empty(campaign: Campaign) -> int:
     _journal(campaign, failures)
     if failures:
         raise UnreachableError(
-            f"{sum(map(len, failures.values()))} pads sur {len(pads)} n'ont pas pu être vidés (le journal de la"
+            f"Pads qui n'ont pas pu être vidés : {sum(map(len, failures.values()))} sur {len(pads)} (le journal de la"
             " campagne les nomme) : vérifiez le serveur Etherpad, puis relancez cette tâche ; elle ne reprend qu'eux."
         )
     return len(pads)

@@ -7,6 +7,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
+from transition.french import counted
 from transition.moodle.database import quoted
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
@@ -20,9 +21,9 @@ State = Literal["back", "there", "taken", "unique", "orphan"]
 COMING = ("back", "there")
 _SHOWN = 5
 _WHY = {
-    "taken": "leur identifiant est celui d'une autre ligne",
-    "unique": "une autre ligne a pris leur place ({key})",
-    "orphan": "ce dont elles dépendent n'existe plus ou ne revient pas",
+    "taken": "identifiant déjà pris par une autre ligne",
+    "unique": "place prise par une autre ligne ({key})",
+    "orphan": "dépendance qui n'existe plus ou ne revient pas",
 }
 
 
@@ -38,7 +39,8 @@ class Conflict:
     def __str__(self) -> str:
         more = "…" if len(self.ids) > _SHOWN else ""
         why = _WHY[self.state].format(key=self.key)
-        return f"{self.table} : {len(self.ids)} lignes, {why} (id {', '.join(map(str, self.ids[:_SHOWN]))}{more})"
+        rows = counted(len(self.ids), "ligne", "lignes")
+        return f"{self.table} : {rows}, {why} (id {', '.join(map(str, self.ids[:_SHOWN]))}{more})"
 
 
 def find_conflicts(connection: sa.Connection, held: Held, names: Iterable[str]) -> list[Conflict]:

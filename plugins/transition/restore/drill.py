@@ -58,7 +58,8 @@ def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
         proof = _prove(campaign, seed, trials)
         rows, failed = sum(trial.rows for trial in trials), [trial for trial in trials if trial.fault]
         closing["rows_moved"] = rows
-        closing["detail"] = f"{len(trials) - len(failed)} espaces sur {len(trials)} restaurés à l'essai, {proof}"
+        whole = counted(len(trials) - len(failed), "espace restauré", "espaces restaurés")
+        closing["detail"] = f"{whole} à l'essai sur {len(trials)}, {proof}"
         refuse_all(
             f"Ces espaces ne reviendraient pas entiers de leur sauvegarde, refaites-la (preuve : {proof}) :",
             [f"{trial.code} : {trial.fault}" for trial in failed],

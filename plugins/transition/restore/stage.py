@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from transition import contents, journal, preflight
 from transition.campaign import Campaign
 from transition.errors import TransitionError, refuse_all
+from transition.french import counted
 from transition.restore import scratch
 from transition.restore.conflicts import COMING, find_conflicts
 from transition.restore.enrolments import put_enrolments_back
@@ -127,21 +128,25 @@ def _restore(work: _Work) -> str:
     if request.conflicts == "scratch":
         target = scratch.create(campaign, "scratch")
         rows = scratch.copy_picked(held, names, target)
-        return f"{request.code} : {rows} lignes copiées dans le schéma {target} ; rien n'a changé dans Moodle."
+        copied = counted(rows, "ligne copiée", "lignes copiées")
+        return f"{request.code} : {copied} dans le schéma {target} ; rien n'a changé dans Moodle."
     with campaign.engine.begin() as connection:
         conflicts = find_conflicts(connection, held, names)
         of_name = name_conflicts(connection, campaign, held.courseid) if request.name else []
-    findings = [*map(str, conflicts), *(f"{name} : {rows} lignes, {_GONE}" for name, rows in work.lost.items())]
+    findings = [
+        *map(str, conflicts),
+        *(f"{name} : {counted(rows, 'ligne', 'lignes')}, {_GONE}" for name, rows in work.lost.items()),
+    ]
     if request.conflicts == "stop":
         refuse_all(_STOPPED.format(code=request.code), findings + of_name)
     for finding in findings + of_name:
         _log.warning("Laissé de côté : %s", finding)
     done = _write(work, names, with_name=request.name and not of_name)
     left = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
-    return f"{done} {left} lignes laissées de côté." if left else done
+    return f"{done} {counted(left, 'ligne laissée', 'lignes laissées')} de côté." if left else done
 
 
-_GONE = "l'activité dont elles dépendent a été supprimée"
+_GONE = "dont l'activité a été supprimée"
 _STOPPED = (
     "Rien n'a été écrit : l'espace {code} a changé depuis sa réinitialisation. Réglez ces points dans Moodle, ou"
     " relancez en les laissant de côté (conflits : skip), ou dans un schéma d'essai (conflits : scratch) :"
@@ -160,9 +165,9 @@ def _write(work: _Work, names: Sequence[str], with_name: bool) -> str:
     if not (rows or renamed or reverted):
         return f"{request.code} : déjà restauré, rien n'a changé."
     parts = [
-        f"{rows} lignes remises dans Moodle",
+        f"{counted(rows, 'ligne remise', 'lignes remises')} dans Moodle",
         "nom et catégorie rendus" if renamed else "",
-        f"{reverted} inscriptions rendues à leur état" if reverted else "",
+        f"{counted(reverted, 'inscription rendue', 'inscriptions rendues')} à leur état" if reverted else "",
     ]
     return (
         f"{request.code} : {', '.join(part for part in parts if part)}. Purgez maintenant les caches de Moodle"
