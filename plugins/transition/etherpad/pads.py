@@ -78,7 +78,7 @@ def sentence(campaign: Campaign) -> str:
     how_many = f"Etherpad : {counted(number, 'pad', 'pads')} dans {counted(len(counts), 'espace', 'espaces')}"
     if campaign.platform.connections.etherpad:
         return f"{how_many}, à sauvegarder puis à vider sur le serveur Etherpad."
-    return f"{how_many}, dont le contenu reste : la plateforme ne déclare pas de serveur (connections.etherpad)."
+    return f"{how_many}, dont le contenu reste : pas de serveur déclaré (connections.etherpad)."
 
 
 def empty(campaign: Campaign) -> int:
