@@ -1,12 +1,13 @@
 """The drill: what a backup would give back, compared row by row with what it promised."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from tests.backup.test_backup import LI3INF01
+from tests.backup.test_backup import LI3INF01, truncate
 from tests.backup.test_backup import alter as change_a_byte
 from tests.restore.conftest import NAME, World
 from tests.restore.test_stage import alter
@@ -49,6 +50,18 @@ def test_a_drill_names_what_would_not_come_back(world: World) -> None:
     with pytest.raises(TransitionError, match=r"LI3INF01 : .*quiz_attempts\.parquet est absent ou altéré"):
         restore_drill(campaign, number=100, seed=1)
     assert f"{NAME}_2026_drill" not in world.schemas()
+
+
+@pytest.mark.parametrize("damage", [truncate, change_a_byte, Path.unlink])
+def test_a_drill_ends_with_its_proof_whatever_file_is_damaged(world: World, damage: Callable[[Path], object]) -> None:
+    campaign = world.open("drill")
+    for path in Path(campaign.platform.storage).glob("*/2026/backup/*/files.parquet"):
+        damage(path)
+    # A byte lies among the rows of one space: it is that space's fault, and no other's.
+    with pytest.raises(TransitionError, match=r"\n  - \w+ : .*files\.parquet est absent ou altéré"):
+        restore_drill(campaign, number=100, seed=1)
+    proof = Path(campaign.platform.storage) / NAME / "2026" / "reports" / "restore_drill-drill.json"
+    assert any(space["fault"] for space in json.loads(proof.read_text(encoding="utf-8"))["spaces"])
 
 
 def test_a_drill_sees_a_content_that_has_its_size_and_other_bytes(world: World) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -95,11 +95,13 @@ def _latest(campaign: Campaign) -> dict[int, BackupSet]:
 def _try(campaign: Campaign, backup: BackupSet, courseid: int) -> Trial:
     space, begin, fault = backup.manifest.spaces[courseid], time.monotonic(), ""
     names = [name for name, file in backup.manifest.tables.items() if courseid in file.spaces]
-    contents, made = file_contents.named_contents(backup, courseid), list(mbz.latest(campaign, courseid))
+    made = list(mbz.latest(campaign, courseid))
+    contents: Collection[str] = ()
     rows = 0
     with scratch.temporary(campaign, "drill") as name:
         try:
             rows = scratch.load(campaign, backup, courseid, name)
+            contents = file_contents.named_contents(backup, courseid)  # of a table that was just found unaltered
             faults = [*_differences(campaign, backup, courseid, name), *_altered(campaign, contents, made)]
             fault = " ; ".join(faults)
         except TransitionError as error:
