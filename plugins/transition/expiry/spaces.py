@@ -24,7 +24,6 @@ _NOT_OURS = (
 )
 _NO_COMMAND = "la suppression passe par Moodle : déclarez moodle_command dans le fichier de la plateforme"
 _Course = sa.Row[*tuple[Any, ...]]
-_Found = tuple[_Course, int, datetime, str]  # a space, the year it was archived in and the moment, what to say of that
 
 
 def due_spaces(campaign: Campaign, ages: Ages, now: datetime) -> Iterator[Item]:
@@ -33,13 +32,18 @@ def due_spaces(campaign: Campaign, ages: Ages, now: datetime) -> Iterator[Item]:
 
     Those that are hidden already, when that is all that happens to them, are over.
     """
-    keep, archives = campaign.platform.retention, deciding_categories(campaign).archives
-    for course, year, since, warning in [*_of_campaigns(campaign), *_of_others(campaign, archives)]:
-        if keep.ex_action == "hide" and not course.visible:
+    keep, latest = campaign.platform.retention, archived(campaign)
+    course = campaign.moodle["course"].c
+    named = course.fullname.startswith(ARCHIVED_PREFIX, autoescape=True)
+    courses = _courses(campaign, sa.or_(course.id.in_(list(latest)), named))
+    archives = deciding_categories(campaign).archives if courses else 0
+    for space in courses:
+        fault, ours = _no_longer_archived(space, archives), latest.get(space.id)
+        if (fault and not ours) or (keep.ex_action == "hide" and not space.visible):
             continue
-        item = Item("space", year, str(course.id), "keep", "", since, course.idnumber)
-        held = ages.unfinished.get(year) or _no_longer_archived(course, archives)
-        if reason := held or too_young(campaign, since, keep.ex_spaces, now):
+        year, since, warning = (ours.year, ours.at, "") if ours else (*_last_modified(space), _NOT_OURS)
+        item = Item("space", year, str(space.id), "keep", "", since, space.idnumber)
+        if reason := ages.unfinished.get(year) or fault or too_young(campaign, since, keep.ex_spaces, now):
             yield replace(item, reason=reason)
         elif keep.ex_action == "hide":
             yield replace(item, action="hide", reason=warning)
@@ -49,21 +53,10 @@ def due_spaces(campaign: Campaign, ages: Ages, now: datetime) -> Iterator[Item]:
             yield replace(item, action="delete", reason=warning)
 
 
-def _of_campaigns(campaign: Campaign) -> Iterator[_Found]:
-    """The spaces that campaigns archived."""
-    latest = archived(campaign)
-    for course in _courses(campaign, campaign.moodle["course"].c.id.in_(list(latest))):
-        yield course, latest[course.id].year, latest[course.id].at, ""
-
-
-def _of_others(campaign: Campaign, archives: int) -> Iterator[_Found]:
-    """The ``ex_`` spaces in Archives that no campaign archived. To rename one was to modify it: Moodle says when that
-    was last done, and it has been archived at least as long."""
-    course, latest = campaign.moodle["course"].c, archived(campaign)
-    for found in _courses(campaign, course.fullname.startswith(ARCHIVED_PREFIX, autoescape=True)):
-        if found.id not in latest and not _no_longer_archived(found, archives):
-            since = datetime.fromtimestamp(found.timemodified, UTC).replace(tzinfo=None)
-            yield found, since.year, since, _NOT_OURS
+def _last_modified(space: _Course) -> tuple[int, datetime]:
+    """Year and moment (UTC) for a space that no campaign archived: it was renamed then, or before."""
+    since = datetime.fromtimestamp(space.timemodified, UTC).replace(tzinfo=None)
+    return since.year, since
 
 
 def still_archived(campaign: Campaign, item: Item) -> str:
