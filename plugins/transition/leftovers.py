@@ -113,7 +113,7 @@ def left_in(connection: sa.Connection, search: Search, name: str) -> Iterator[st
     for step in search.references.links(name):
         if step.parent in search.moved and (count := connection.execute(_orphans(search, name, step)).scalar_one()):
             rows = counted(count, "ligne reste", "lignes restent")
-            yield f"table {name} : {rows}, alors que ce dont elles dépendent dans {step.parent} est parti"
+            yield f"table {name} : {rows} sans parent, celui de {step.parent} étant parti"
 
 
 def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[str]:
