@@ -16,7 +16,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.exc import OperationalError
@@ -109,6 +109,13 @@ class PrivateMariaDB:
         return URL.create(
             "mysql+mysqldb", self.user, self.password, self.host, self.port, database or None, {"charset": "utf8mb4"}
         )
+
+    def airflow_connection(self, database: str) -> dict[str, Any]:
+        """Return an Airflow connection to one of the server's databases, as ``AIRFLOW_CONN_*`` holds it in JSON."""
+        return {
+            "conn_type": "mysql", "host": self.host, "port": self.port, "login": self.user, "password": self.password,
+            "schema": database,
+        }  # fmt: skip
 
     def start(self) -> Self:
         """Start the server, or join the one that runs; return when it answers. Raise ServerError otherwise."""

@@ -71,11 +71,7 @@ def _project() -> dict[str, str]:
 def _connections(server: PrivateMariaDB) -> dict[str, str]:
     found = {}
     for platform in PLATFORMS:
-        moodle = {
-            "conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user,
-            "password": server.password, "schema": platform,
-        }  # fmt: skip
-        found[f"AIRFLOW_CONN_MOODLE_{platform.upper()}"] = json.dumps(moodle)
+        found[f"AIRFLOW_CONN_MOODLE_{platform.upper()}"] = json.dumps(server.airflow_connection(platform))
         feed = {"conn_type": "fs", "extra": {"path": str(FEEDS / platform)}}
         found[f"AIRFLOW_CONN_APOGEE_{platform.upper()}"] = json.dumps(feed)
     return found

@@ -31,9 +31,7 @@ def moodle_connection(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -
     """The connection moodle_ecampus, to an empty database."""
     with sa.create_engine(server.url(), isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(sa.text("CREATE DATABASE IF NOT EXISTS plumbing"))
-    described = {"conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user}
-    described |= {"password": server.password, "schema": "plumbing"}
-    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(described))
+    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(server.airflow_connection("plumbing")))
 
 
 @pytest.fixture

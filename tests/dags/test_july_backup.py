@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import yaml
 from airflow.sdk import timezone
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import reference_platform
+from tests.support.campaign import reference_platform, write_platform
 from transition import platforms
 from transition.backup import components
 from transition.backup.manifest import verified_sets
@@ -71,14 +70,8 @@ def moodle(server: PrivateMariaDB, reference: Path, tmp_path: Path, monkeypatch:
     """The real database as the platform ecampus, whose file is the test's own; without any Apogée connection."""
     drop_databases(server, SCHEMAS)
     load_dump(server, reference / DUMP, "ecampus_moodle")
-    described = {"conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user}
-    described |= {"password": server.password, "schema": "ecampus_moodle"}
-    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(described))
-    facts = reference_platform(tmp_path / "storage").model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    folder = tmp_path / "platforms"
-    folder.mkdir()
-    (folder / "ecampus.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True), encoding="utf-8")
-    monkeypatch.setenv("TRANSITION_PLATFORMS", str(folder))
+    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(server.airflow_connection("ecampus_moodle")))
+    monkeypatch.setenv("TRANSITION_PLATFORMS", str(write_platform(reference_platform(tmp_path / "storage"), tmp_path)))
     engine = sa.create_engine(server.url("ecampus_moodle"), poolclass=sa.NullPool)
     with engine.begin() as connection:  # a component of two words, and a space in it
         connection.execute(sa.text("UPDATE mdl_course_categories SET name = 'UFR Sciences' WHERE name = 'Ecampus'"))

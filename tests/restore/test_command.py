@@ -6,23 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from tests.conftest import PROJECT
 from tests.restore.conftest import MOODLE, NAME, Site, World
 from tests.restore.test_stage import CODES, differences, everything, restored
+from tests.support.campaign import write_platform
 from transition.restore.stage import restore
 
 
 def test_the_command_restores_what_it_is_asked_for(site: Site, world: World, tmp_path: Path) -> None:
-    facts = world.campaign.platform.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    (tmp_path / f"{NAME}.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True), encoding="utf-8")
-    moodle = {"conn_type": "mysql", "host": site.server.host, "port": site.server.port, "login": site.server.user,
-              "password": site.server.password, "schema": MOODLE}  # fmt: skip
+    platforms = write_platform(world.campaign.platform, tmp_path)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-        "PYTHONPATH": f"{PROJECT}/plugins:{PROJECT}", "TRANSITION_PLATFORMS": str(tmp_path),
-        "TRANSITION_RUNS": str(tmp_path / "runs"), "AIRFLOW_CONN_MOODLE_ECAMPUS": json.dumps(moodle),
+        "PYTHONPATH": f"{PROJECT}/plugins:{PROJECT}", "TRANSITION_PLATFORMS": str(platforms),
+        "TRANSITION_RUNS": str(tmp_path / "runs"),
+        "AIRFLOW_CONN_MOODLE_ECAMPUS": json.dumps(site.server.airflow_connection(MOODLE)),
         "PLATFORM": NAME, "YEAR": "2026", "CODE": CODES[0], "NAME": "1", "ENROLMENTS": "1",
     }  # fmt: skip
     done = subprocess.run(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import yaml
 
 from tests.support.feed import element, registrations, write_year
 from transition.campaign import Campaign
@@ -27,6 +28,15 @@ def reference_platform(storage: Path, **more: Any) -> Platform:
         "limits": {"archived_share": 0.5, "unenrolled_share": 1.0, "free_space_gib": 0.1}, "approval": "automatic",
     }  # fmt: skip
     return Platform.model_validate({**facts, **more})
+
+
+def write_platform(platform: Platform, folder: Path) -> Path:
+    """Write a platform's file into ``platforms`` there, for a process of its own; returns that folder."""
+    platforms = folder / "platforms"
+    platforms.mkdir()
+    facts = platform.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+    (platforms / f"{platform.name}.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True), encoding="utf-8")
+    return platforms
 
 
 # Groups of LI3INF01: one that Moodle has by its idnumber, one by its name, one that it has not.

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import yaml
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, PROJECT, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, write_platform
 from tests.support.dump import Rows, dump
 
 YEAR = "2026"
@@ -34,10 +33,7 @@ class Site:
             **os.environ, "PYTHONPATH": f"{PROJECT}/plugins:{PROJECT}",
             "TRANSITION_PLATFORMS": str(self.folder / "platforms"), "TRANSITION_RUNS": str(self.folder / "runs"),
             "PLATFORM": "ecampus", "YEAR": YEAR,
-            "AIRFLOW_CONN_MOODLE_ECAMPUS": json.dumps(
-                {"conn_type": "mysql", "host": self.server.host, "port": self.server.port, "login": self.server.user,
-                 "password": self.server.password, "schema": "ecampus_moodle"}
-            ),
+            "AIRFLOW_CONN_MOODLE_ECAMPUS": json.dumps(self.server.airflow_connection("ecampus_moodle")),
             "AIRFLOW_CONN_APOGEE_ECAMPUS": json.dumps(
                 {"conn_type": "fs", "extra": {"path": str(self.folder / "feed")}}
             ),
@@ -73,9 +69,7 @@ class Site:
 def make_folder(folder: Path, **more: Any) -> Path:
     """What a site has on disk: its platform file (``more``: keys of it), its feed, room for its storage and logs."""
     platform = reference_platform(folder / "storage", approval="person", **more)
-    (folder / "platforms").mkdir()
-    facts = platform.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    (folder / "platforms" / "ecampus.yaml").write_text(yaml.safe_dump(facts, allow_unicode=True), encoding="utf-8")
+    write_platform(platform, folder)
     reference_feed(folder / "feed")
     return folder
 

@@ -61,8 +61,7 @@ def test_an_object_store(define: Any) -> None:
 
 
 def test_a_database(define: Any, server: PrivateMariaDB) -> None:
-    given = {"conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user}
-    given |= {"password": server.password, "schema": "information_schema", "extra": {"charset": "utf8mb4"}}
+    given = server.airflow_connection("information_schema") | {"extra": {"charset": "utf8mb4"}}
     made = define(given, TEACHERS)
     assert isinstance(made.first, SqlSource)
     assert made.live

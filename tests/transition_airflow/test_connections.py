@@ -15,8 +15,7 @@ from transition_airflow.connections import engine, etherpad, feed_folder, replic
 @pytest.fixture
 def define(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Defines the connection moodle_x: the server's own, but for what the test changes."""
-    right = {"conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user}
-    right |= {"password": server.password, "schema": "information_schema"}
+    right = server.airflow_connection("information_schema")
 
     def change(**wrong: Any) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_MOODLE_X", json.dumps(right | wrong))

@@ -35,9 +35,7 @@ def test_errors(
 @pytest.fixture
 def context(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a task's context, for a run of that type with that form."""
-    described = {"conn_type": "mysql", "host": server.host, "port": server.port, "login": server.user}
-    described |= {"password": server.password, "schema": "information_schema"}
-    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(described))
+    monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(server.airflow_connection("information_schema")))
 
     def make(run_type: str, moment: datetime, **form: Any) -> Any:
         run = SimpleNamespace(run_id="r", run_type=run_type, run_after=moment, triggering_user_name="Nadia")
