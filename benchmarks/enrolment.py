@@ -1,14 +1,15 @@
 """The new year's registrations: 500,000 of them read, checked, loaded, written as enrolments. All data is invented."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from benchmarks.campaign import freeze, open_campaign
 from benchmarks.platform import COURSE_CONTEXT, FIRST, PREFIX, Size, fill, settings
+from benchmarks.process import Measured, alone
 from demo.apogee import Row, write_year
 from demo.catalogue import create_tables
 from transition import maintenance
@@ -23,8 +24,8 @@ _YEAR, _STUDENT = 2026, 5  # role.id, as Moodle installs it
 _PER_SPACE = REGISTRATIONS // SPACES
 
 
-def measure(engine: sa.Engine, folder: Path) -> Iterator[tuple[str, float]]:
-    """Each step as (what, seconds): last year's students leave, half of them for the same space again."""
+def measure(engine: sa.Engine, folder: Path) -> Iterator[tuple[str, Measured]]:
+    """Each step as (what, its measure): last year's students leave, half of them for the same space again."""
     size = Size(SPACES, SPACES, 0)
     with engine.connect() as connection:
         _build(connection, size)
@@ -36,9 +37,7 @@ def measure(engine: sa.Engine, folder: Path) -> Iterator[tuple[str, float]]:
         ("freeze of last year's enrolments and roles", freeze),
         ("enrolment: last year out, the new year in", enrolment),
     ):
-        begun = time.perf_counter()
-        work(campaign)
-        yield what, time.perf_counter() - begun
+        yield what, alone(engine, partial(work, campaign))
     maintenance.reopen(campaign)
     _check(campaign)
 

@@ -6,8 +6,6 @@ import platform as machine
 import shutil
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,10 +18,11 @@ from benchmarks import campaign as ours
 from benchmarks import enrolment
 from benchmarks import references as plain
 from benchmarks.platform import Size, build, without_indexes
+from benchmarks.process import alone
 from benchmarks.tell import curve_markdown, markdown
 from demo.server import PrivateMariaDB
 from transition.backup.stage import july_backup
-from transition.campaign import Campaign, collect_garbage_rarely
+from transition.campaign import Campaign
 from transition.moodle.database import quoted
 from transition.plan import count_lines
 from transition.state import tables
@@ -66,27 +65,6 @@ def store(scale: str, facts: Any, page: str) -> None:
         target = DOCS / f"benchmarks{'' if scale == 'default' else f'-{scale}'}"
         target.with_suffix(".json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         target.with_suffix(".md").write_text(page, encoding="utf-8")
-
-
-def alone(engine: sa.Engine, work: Callable[[], object]) -> tuple[float, float]:
-    """Do some work in a process of its own; returns its seconds and its peak memory in MiB (imports included)."""
-    engine.dispose()
-    begun = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        collect_garbage_rarely()  # as a task does
-        try:
-            work()
-            status = 0
-        except Exception:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise RuntimeError("a stage of the benchmark failed: see above")
-    return time.perf_counter() - begun, usage.ru_maxrss / 1024
 
 
 def server_of(size: Size, folder: Path) -> PrivateMariaDB:
@@ -181,7 +159,7 @@ def _campaign(moodle: sa.Engine, folder: Path, size: Size, results: Results) -> 
         ("campaign: verify", lambda: verify(campaign), size.rows),
     ):
         settle(moodle)
-        seconds, memory = alone(moodle, work)
+        _, seconds, memory = alone(moodle, work)
         results.add(name, rows, seconds, memory)
     return campaign
 
@@ -229,18 +207,18 @@ def _swap_again(campaign: Campaign, size: Size, times: int, name: str, results: 
     again = ours.open_campaign(campaign.engine, Path(campaign.platform.storage), size, name)
     alone(campaign.engine, lambda: ours.freeze(again))
     settle(campaign.engine)
-    seconds, _ = alone(campaign.engine, lambda: ours.purge(again, "logs"))
-    results.add(f"campaign: {name}", times * size.log * (size.going - len(RESTORED)), seconds)
+    rows, seconds, memory = alone(campaign.engine, lambda: ours.purge(again, "logs"))
+    results.add(f"campaign: {name}", rows, seconds, memory)
     with again.engine.begin() as connection:  # what follows restores what the first run did
         connection.execute(sa.delete(tables.decision).where(tables.decision.c.run == again.run))
 
 
 def _restore_archived(campaign: Campaign, results: Results) -> None:
-    """Two spaces from the archive schema, one after the other; imports aside."""
+    """Two spaces from the archive schema, one after the other."""
     for code, which in RESTORED.items():
         settle(campaign.engine)
-        seconds, rows = timed(campaign.engine, partial(ours.restore, campaign, code))
-        results.add(f"campaign: {which} restore from the archive schema", rows, seconds)
+        measured = alone(campaign.engine, partial(ours.restore, campaign, code))
+        results.add(f"campaign: {which} restore from the archive schema", *measured)
 
 
 def _restore_backed_up(campaign: Campaign, results: Results) -> None:
@@ -248,22 +226,14 @@ def _restore_backed_up(campaign: Campaign, results: Results) -> None:
     with campaign.engine.connect() as connection:
         connection.exec_driver_sql(f"DROP SCHEMA {campaign.archive_schema}")
     settle(campaign.engine)
-    seconds, rows = timed(campaign.engine, partial(ours.restore, campaign, "CODE4"))
-    results.add("campaign: restore of one space from the backup", rows, seconds)
+    measured = alone(campaign.engine, partial(ours.restore, campaign, "CODE4"))
+    results.add("campaign: restore of one space from the backup", *measured)
 
 
 def _registrations(server: PrivateMariaDB, folder: Path, results: Results) -> None:
     """A platform of its own."""
-    for what, seconds in enrolment.measure(_new_database(server), folder / "registrations"):
-        results.add(f"registrations: {what}", enrolment.REGISTRATIONS, seconds)
-
-
-def timed(engine: sa.Engine, work: Callable[[], int]) -> tuple[float, int]:
-    """Do some work that returns its rows; returns its seconds and those rows."""
-    engine.dispose()
-    begun = time.perf_counter()
-    rows = work()
-    return time.perf_counter() - begun, rows
+    for what, (_, seconds, memory) in enrolment.measure(_new_database(server), folder / "registrations"):
+        results.add(f"registrations: {what}", enrolment.REGISTRATIONS, seconds, memory)
 
 
 def _check(campaign: Campaign, total: int) -> None:
