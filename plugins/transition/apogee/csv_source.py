@@ -1,5 +1,6 @@
 """Feeds from a folder of CSV files; the layout is described in :mod:`transition.apogee`."""
 
+import codecs
 import csv
 import hashlib
 import io
@@ -21,7 +22,9 @@ from transition.errors import TransitionError
 
 MANIFEST = "lot.csv"
 _SEPARATOR = ";"
-_GARBLED = re.compile("\u00c3[\u0080-\u00bf]|\ufffd")  # UTF-8 read as Latin-1 on its way, or letters already lost
+# Files stay bytes for as long as possible: as text in memory, io.StringIO would hold four bytes for each of theirs.
+# UTF-8 that was read as Latin-1 on its way (Ã and a letter that only that makes), or letters already lost (U+FFFD).
+_GARBLED = re.compile(b"\xc3\x83\xc2[\x80-\xbf]|\xef\xbf\xbd")
 _LISTED = 5  # lines of one fault that a message lists
 
 
@@ -105,8 +108,8 @@ def read_manifest(folder: Path | UPath) -> Manifest:
     """The manifest of a year's folder; raises :class:`UnreadableError`."""
     path = folder / MANIFEST
     where = _where(path)
-    header, text, _ = _decoded(path)
-    rows = list(csv.DictReader(io.StringIO(text), header, delimiter=_SEPARATOR))
+    header, content, _ = _content(path)
+    rows = list(csv.DictReader(io.StringIO(content.decode()), header, delimiter=_SEPARATOR))
     if len(rows) != 1:
         raise UnreadableError(f"{where} : une ligne et une seule est attendue sous l'en-tête, il y en a {len(rows)}.")
     try:
@@ -144,59 +147,59 @@ class _ManifestRow(BaseModel):
 
 def pasted_table(where: str, text: str, canonical: Canonical) -> RawTable:
     """A table pasted into a form: its header line, then its rows; raises :class:`UnreadableError`."""
-    text = "\n".join(text.splitlines()).strip("\n") + "\n"
-    header, rest = _parts(where, text)
-    return _parsed(where, header, rest, hashlib.sha256(text.encode()).hexdigest(), canonical)
+    data = ("\n".join(text.splitlines()).strip("\n") + "\n").encode()
+    header, content = _parts(where, data)
+    return _parsed(where, header, content, hashlib.sha256(data).hexdigest(), canonical)
 
 
 def _where(path: Path | UPath) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _decoded(path: Path | UPath) -> tuple[list[str], str, str]:
-    """A file's column names, the text below its header line, and its SHA-256."""
+def _content(path: Path | UPath) -> tuple[list[str], bytes, str]:
+    """A file's column names, the UTF-8 below its header line, and its SHA-256."""
     where = _where(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{where} : fichier absent ou illisible ({error.strerror or 'introuvable'}).") from None
     try:
-        text = data.decode("utf-8-sig")
+        data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UnreadableError(
             f"{where}, ligne {line} : ce n'est pas de l'UTF-8 ; enregistrez le fichier en UTF-8."
         ) from None
-    return *_parts(where, text), hashlib.sha256(data).hexdigest()
+    return *_parts(where, data.removeprefix(codecs.BOM_UTF8)), hashlib.sha256(data).hexdigest()
 
 
-def _parts(where: str, text: str) -> tuple[list[str], str]:
-    """Column names, and the text below their line."""
-    garbled = _GARBLED.search(text)
+def _parts(where: str, data: bytes) -> tuple[list[str], bytes]:
+    """Column names, and what is below their line."""
+    garbled = _GARBLED.search(data)
     if garbled:
-        line = text.count("\n", 0, garbled.start()) + 1
+        line = data.count(b"\n", 0, garbled.start()) + 1
         raise UnreadableError(
             f"{where}, ligne {line} : accents abîmés par un mauvais encodage ; refaites l'extraction en UTF-8."
         )
-    first, _, rest = text.partition("\n")
-    header = next(csv.reader([first.rstrip("\r")], delimiter=_SEPARATOR), [])
-    return [name.strip() for name in header], rest
+    first, _, content = data.partition(b"\n")
+    header = next(csv.reader([first.decode().rstrip("\r")], delimiter=_SEPARATOR), [])
+    return [name.strip() for name in header], content
 
 
 def _read_table(folder: Path | UPath, canonical: Canonical) -> RawTable:
     where = _where(folder / f"{canonical.name}.csv")
-    header, text, digest = _decoded(folder / f"{canonical.name}.csv")
-    return _parsed(where, header, text, digest, canonical)
+    header, content, digest = _content(folder / f"{canonical.name}.csv")
+    return _parsed(where, header, content, digest, canonical)
 
 
-def _parsed(where: str, header: list[str], text: str, digest: str, canonical: Canonical) -> RawTable:
+def _parsed(where: str, header: list[str], content: bytes, digest: str, canonical: Canonical) -> RawTable:
     _check_header(where, header, canonical)
-    lines = _record_lines(where, text, len(header))
+    lines = _record_lines(where, content, len(header))
     if not lines:
         return RawTable(where, pd.DataFrame(columns=header, dtype=str), lines, digest)
     try:
         frame = pd.read_csv(
-            io.StringIO(text), sep=_SEPARATOR, names=header, index_col=False, dtype=str, keep_default_na=False,
+            io.BytesIO(content), sep=_SEPARATOR, names=header, index_col=False, dtype=str, keep_default_na=False,
             skip_blank_lines=False,
         )  # fmt: skip
     except pd.errors.ParserError:
@@ -221,12 +224,13 @@ def _check_header(where: str, header: list[str], canonical: Canonical) -> None:
         raise UnreadableError(f"{where}, ligne 1 : {' ; '.join(faults)}.")
 
 
-def _record_lines(where: str, text: str, width: int) -> Sequence[int]:
+def _record_lines(where: str, content: bytes, width: int) -> Sequence[int]:
     """The line of each record in the file; raises if one has not ``width`` fields: pandas would fill it up silently."""
-    if '"' not in text and all(line.count(_SEPARATOR) == width - 1 for line in io.StringIO(text)):
-        return range(2, 2 + text.count("\n") + (text[-1:] not in {"", "\n"}))
+    separator = _SEPARATOR.encode()
+    if b'"' not in content and all(line.count(separator) == width - 1 for line in io.BytesIO(content)):
+        return range(2, 2 + content.count(b"\n") + (content[-1:] not in {b"", b"\n"}))
     lines, faulty = [], []
-    reader = csv.reader(io.StringIO(text), delimiter=_SEPARATOR)
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="\n"), delimiter=_SEPARATOR)
     line = 2
     try:
         for record in reader:

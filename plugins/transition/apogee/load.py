@@ -1,15 +1,16 @@
 """A checked feed becomes a lot in the state tables."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import islice
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 
 from transition.apogee import tables
-from transition.apogee.canonical import CANONICAL, CODES
+from transition.apogee.canonical import CANONICAL, CODES, Canonical
 from transition.apogee.feed import Feed, Manifest, RawTable
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError
@@ -99,29 +100,35 @@ def _forget(campaign: Campaign, lot_id: str) -> None:
 
 
 def stored_rows(lot_id: str, name: str, raw: RawTable) -> Iterator[dict[str, Any]]:
-    """The rows of a checked table as they are stored."""
-    canonical = CANONICAL[name]
-    columns: dict[str, list[Any]] = {"lot_id": [lot_id] * len(raw.frame)}
+    """The rows of a checked table as they are stored; made some at a time, for the sake of memory."""
+    for start in range(0, len(raw.frame), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        columns = _stored(lot_id, CANONICAL[name], raw.frame.iloc[some], raw.lines[some])
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
+
+
+def _stored(lot_id: str, canonical: Canonical, frame: pd.DataFrame, lines: Sequence[int]) -> dict[str, list[Any]]:
+    """The values of each column of the lot's table."""
+    columns: dict[str, list[Any]] = {"lot_id": [lot_id] * len(frame)}
     for column in canonical.columns:
-        if column.name in raw.frame.columns:
-            columns[column.name] = _stored(raw, column)
+        if column.name in frame.columns:
+            columns[column.name] = _values(frame[column.name], column)
         if column.name in CODES:
             key = canonical.table.c.get(CODES[column.name])
-            if key is not None and column.name in raw.frame.columns:
-                columns[key.name] = [value or None for value in raw.frame[key.name].tolist()]
+            if key is not None and column.name in frame.columns:
+                columns[key.name] = [value or None for value in frame[key.name].tolist()]
     if "ligne" in canonical.table.c:
-        columns["ligne"] = list(raw.lines)
-    names = tuple(columns)
-    return (dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        columns["ligne"] = list(lines)
+    return columns
 
 
-def _stored(raw: RawTable, column: sa.Column[Any]) -> list[Any]:
+def _values(values: pd.Series, column: sa.Column[Any]) -> list[Any]:
     """A column's values as they are stored: typed, and NULL where a nullable one is empty."""
     convert: Callable[[str], Any] = str
     if isinstance(column.type, sa.Boolean):
         convert = "1".__eq__
     elif isinstance(column.type, sa.Date):
         convert = date.fromisoformat
-    values = raw.frame[column.name]
     stored = {value: convert(value) if value or not column.nullable else None for value in values.unique()}
     return [stored[value] for value in values.tolist()]
