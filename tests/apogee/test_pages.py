@@ -34,13 +34,12 @@ def peer(server: RestServer, *, token: bool = False) -> Peer:
 
 
 def read(server: RestServer, *, token: bool = False) -> list[dict[str, Any]]:
-    return peer(server, token=token).rows(server.url + LIST, {"annee": 2026}).items
+    return peer(server, token=token).rows(server.url + LIST, {"annee": 2026})
 
 
 def test_every_page(server: RestServer) -> None:
-    found = peer(server).rows(server.url + LIST, {"annee": 2026})
-    assert found.items == ROWS
-    assert found.pages == [1, 1, 2, 2, 3]
+    found = list(peer(server).pages(server.url + LIST, {"annee": 2026}))
+    assert found == [(1, ROWS[:2]), (2, ROWS[2:4]), (3, ROWS[4:])]
     assert server.seen == [f"{LIST}?annee=2026&page={number}&taille=1000" for number in range(3)]
     assert {value.split()[0] for value in server.authorizations} == {"Basic"}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -101,13 +101,15 @@ def received(
 ) -> RawTable:
     """A table received from a server. :param values: for each column, the text of each row.
 
-    Its hash does not depend on the order of rows, which no server promises.
+    Its hash does not depend on the order of rows or columns, which no server promises.
     """
-    frame = pd.DataFrame({name: list(column) for name, column in zip(columns, values, strict=True)}, dtype=str)
-    ordered = frame[sorted(frame.columns)]
-    ordered = ordered.sort_values(list(ordered.columns))
-    digest = hashlib.sha256(ordered.to_csv(index=False).encode()).hexdigest()
-    return RawTable(where, frame, lines, digest, unit)
+    given = dict(zip(columns, values, strict=True))
+    names = sorted(given)
+    total = 0
+    for row in zip(*(given[name] for name in names), strict=True):
+        total += int.from_bytes(hashlib.sha256(repr(row).encode()).digest())
+    digest = hashlib.sha256(repr((names, total)).encode()).hexdigest()
+    return RawTable(where, pd.DataFrame(given, dtype=str), lines, digest, unit)
 
 
 def own_manifest(where: str, source: str, year: int, tables: Mapping[str, RawTable]) -> Manifest:
@@ -136,3 +138,11 @@ def as_text(value: object) -> str:
         case date():
             return value.isoformat()
     raise ValueError(type(value).__name__)
+
+
+class Texts(dict[Any, str]):
+    """Values as text (:func:`as_text`); equal ones are converted, and kept in memory, once."""
+
+    def __missing__(self, value: Any) -> str:
+        text = self[value] = as_text(value)
+        return text

@@ -4,16 +4,17 @@
 - ``GET <url>/lots/<lot_id>/<table>``: a paged list of the rows of a table that ``nb_lignes`` names.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from transition.apogee.canonical import BY_HAND, CANONICAL, Canonical
-from transition.apogee.feed import Feed, Manifest, RawTable, as_text, received
-from transition.apogee.pages import Peer, Rows
+from transition.apogee.feed import Feed, Manifest, RawTable, Texts, received
+from transition.apogee.pages import Peer
 from transition.errors import TransitionError
 
 _MODEL = ("element", "element_etape")
@@ -54,11 +55,10 @@ class Gateway:
         wanted = {name: rows for name, rows in lot.nb_lignes.items() if not snapshot or name in _MODEL}
         for name in wanted:
             if name in CANONICAL and name not in BY_HAND:
-                rows = self.peer.rows(f"{self.url}/lots/{quote(lot.lot_id, safe='')}/{name}")
-                faults = list(_faults(f"{year}/{name}", rows, CANONICAL[name]))
-                findings += faults
-                if not faults:
-                    tables[name] = _table(f"{year}/{name}", rows, CANONICAL[name])
+                pages = self.peer.pages(f"{self.url}/lots/{quote(lot.lot_id, safe='')}/{name}")
+                table = _table(f"{year}/{name}", pages, CANONICAL[name], findings)
+                if table is not None:
+                    tables[name] = table
         if findings:
             return Feed(str(year), year, None, tables, findings)
         moment = lot.extrait_le.astimezone(UTC).replace(tzinfo=None)
@@ -68,7 +68,7 @@ class Gateway:
 
     def _lots(self) -> dict[int, _Lot]:
         try:
-            lots = [_Lot.model_validate(item) for item in self.peer.rows(f"{self.url}/lots").items]
+            lots = [_Lot.model_validate(item) for item in self.peer.rows(f"{self.url}/lots")]
         except ValidationError as error:
             keys = sorted({str(fault["loc"][0]) for fault in error.errors()})
             raise TransitionError(
@@ -83,22 +83,33 @@ class Gateway:
         return f"{self.url}/lots n'a pas de lot de {year} : lancez l'extraction de l'année {year}-{year + 1}."
 
 
-def _faults(where: str, rows: Rows, canonical: Canonical) -> Iterable[str]:
-    """What is wrong with the keys and the kinds of values of a table's rows, by page."""
-    faults: dict[str, int] = {}
-    for item, page in zip(rows.items, rows.pages, strict=True):
-        missing = [name for name in canonical.required if name not in item]
-        unknown = [name for name in item if name not in canonical.known]
-        composite = [name for name, value in item.items() if isinstance(value, dict | list)]
-        for kind, names in (("absente", missing), ("inconnue", unknown), ("qui n'est pas une valeur", composite)):
-            if names:
-                faults.setdefault(f"clé {kind} : {', '.join(names)[:200]}", page)
-    for fault, page in list(faults.items())[:_LISTED]:
-        yield f"{where}, page {page} : {fault}."
+def _table(
+    where: str, pages: Iterable[tuple[int, list[dict[str, Any]]]], canonical: Canonical, findings: list[str]
+) -> RawTable | None:
+    """A table from its pages, of which none is kept; None if they have faults, which ``findings`` receives."""
+    values: dict[str, list[str]] = {name: [] for name in sorted(canonical.known)}
+    given, lines, texts, faults = set(canonical.required), list[int](), Texts(), dict[str, int]()
+    for page, items in pages:
+        for item in items:
+            for fault in _faults(item, canonical):
+                faults.setdefault(fault, page)
+        if not faults:
+            given.update(*items)
+            lines += [page] * len(items)
+            for name, column in values.items():
+                column += [texts[item.get(name)] for item in items]
+    findings += [f"{where}, page {page} : {fault}." for fault, page in list(faults.items())[:_LISTED]]
+    if faults:
+        return None
+    columns = [name for name in values if name in given]
+    return received(where, columns, [values[name] for name in columns], "page", lines)
 
 
-def _table(where: str, rows: Rows, canonical: Canonical) -> RawTable:
-    given = {name for item in rows.items for name in item}
-    columns = [name for name in sorted(canonical.known) if name in given or name in canonical.required]
-    values = [[as_text(item.get(name)) for item in rows.items] for name in columns]
-    return received(where, columns, values, "page", rows.pages)
+def _faults(item: dict[str, Any], canonical: Canonical) -> Iterator[str]:
+    """What is wrong with the keys and the kinds of values of a row."""
+    missing = [name for name in canonical.required if name not in item]
+    unknown = [name for name in item if name not in canonical.known]
+    composite = [name for name, value in item.items() if isinstance(value, dict | list)]
+    for kind, names in (("absente", missing), ("inconnue", unknown), ("qui n'est pas une valeur", composite)):
+        if names:
+            yield f"clé {kind} : {', '.join(names)[:200]}"

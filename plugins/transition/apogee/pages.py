@@ -1,5 +1,6 @@
 """A REST server whose lists come as pages of JSON: every page, or an exception; never fewer rows than it announces."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,14 +34,6 @@ class Account:
     login: str
     password: str = field(repr=False)
     tickets: str | None = None
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a paged list. :param pages: the page of each row, from 1."""
-
-    items: list[dict[str, Any]]
-    pages: list[int]
 
 
 class _Bearer(AuthBase):
@@ -102,36 +95,39 @@ class Peer:
             raise TransitionError(f"{url} : réponse inattendue (HTTP {status}) ; vérifiez l'adresse de la connexion.")
         return answer.json()
 
-    def rows(self, url: str, parameters: Mapping[str, str | int] | None = None, *, size: int = PAGE_SIZE) -> Rows:
-        """All rows of a paged list: ``{"items": […], "totalElements": n, "totalPages": p}``, pages from 0.
+    def rows(self, url: str, parameters: Mapping[str, str | int] | None = None) -> list[dict[str, Any]]:
+        """All rows of a paged list (:meth:`pages`)."""
+        return [item for _, items in self.pages(url, parameters) for item in items]
 
-        Raises :class:`UnreachableError` when the pages do not add up to the total, when one comes twice, or when the
-        total changes on the way.
+    def pages(
+        self, url: str, parameters: Mapping[str, str | int] | None = None
+    ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """The pages of a list, ``{"items": […], "totalElements": n, "totalPages": p}``: number, from 1, and rows.
+
+        Raises :class:`UnreachableError`, after the last page at the latest, when the pages do not add up to the total,
+        when one comes twice, or when the total changes on the way: what was yielded before is then nothing.
         """
-        items, pages, total, seen = list[dict[str, Any]](), list[int](), None, set[str]()
-        for number, page in self._pages(url, parameters or {}, size):
+        received, total, seen = 0, None, set[bytes]()
+        for number, page in self._pages(url, parameters or {}):
             if total is not None and page["totalElements"] != total:
                 raise UnreachableError(
                     f"{url}, page {number + 1} : le total passe de {total} à {page['totalElements']} pendant la lecture"
                     " ; rien n'est retenu."
                 )
             total = page["totalElements"]
-            content = json.dumps(page["items"], sort_keys=True)
+            content = hashlib.sha256(json.dumps(page["items"], sort_keys=True).encode()).digest()
             if page["items"] and content in seen:
                 raise UnreachableError(f"{url}, page {number + 1} : c'est une page déjà reçue ; rien n'est retenu.")
             seen.add(content)
-            items += page["items"]
-            pages += [number + 1] * len(page["items"])
-        if len(items) != total:
-            raise UnreachableError(f"{url} : {len(items)} lignes reçues, {total} annoncées ; rien n'est retenu.")
-        return Rows(items, pages)
+            received += len(page["items"])
+            yield number + 1, page["items"]
+        if received != total:
+            raise UnreachableError(f"{url} : {received} lignes reçues, {total} annoncées ; rien n'est retenu.")
 
-    def _pages(
-        self, url: str, parameters: Mapping[str, str | int], size: int
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def _pages(self, url: str, parameters: Mapping[str, str | int]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         number, count = 0, 1
         while number < count:
-            page = self.get(url, {**parameters, "page": number, "taille": size})
+            page = self.get(url, {**parameters, "page": number, "taille": PAGE_SIZE})
             if not _is_page(page) or page.get("page", number) != number:
                 raise UnreachableError(
                     f"{url}, page {number + 1} : ce n'est pas la page demandée (items, totalElements, totalPages)."

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from transition.apogee.curriculum import Curriculum, Element, Step
-from transition.apogee.feed import Feed, as_text, own_manifest, received
+from transition.apogee.feed import Feed, Texts, as_text, own_manifest, received
 from transition.apogee.pages import Peer
 from transition.errors import TransitionError
 
@@ -78,7 +78,7 @@ class Pegase:
         """By year, the id and the code of its periods."""
         url = f"{self.odf}/etablissement/{quote(self.structure, safe='')}/espaces"
         periods: dict[int, list[tuple[str, str]]] = {}
-        for item in self.peer.rows(url, {"type": "PERIODE"}).items:
+        for item in self.peer.rows(url, {"type": "PERIODE"}):
             year = as_text(_key(url, item, "anneeUniversitaire"))
             if year[:4].isdigit():
                 periods.setdefault(int(year[:4]), []).append((_key(url, item, "id"), _key(url, item, "code")))
@@ -86,7 +86,7 @@ class Pegase:
 
     def _formations(self, period: str) -> list[str]:
         url = f"{self.odf}/etablissement/{quote(self.structure, safe='')}/objets-maquette"
-        found = self.peer.rows(url, {"typeObjetMaquette": "FORMATION", "espace": period}).items
+        found = self.peer.rows(url, {"typeObjetMaquette": "FORMATION", "espace": period})
         return [_key(url, item, "id") for item in found]
 
     def _tree(self, formation: str) -> Mapping[str, Any]:
@@ -99,6 +99,7 @@ class Pegase:
 
     def _choices(self, period: str, codes: Mapping[str, list[Step]]) -> Iterator[tuple[str, str, str, str]]:
         """Student, code, étape and version of each choice of a period."""
+        texts = Texts()
         for code, steps in codes.items():
             where = "/".join(quote(part, safe="") for part in (self.structure, period, code))
             url = f"{self.chc}/objet-formation/{where}/cursus"
@@ -111,7 +112,7 @@ class Pegase:
                 through = [step for step in steps if step.code in path] or steps
                 for student in _key(url, way, "listeApprenants") or ():
                     for step in through:
-                        yield as_text(_key(url, student, "codeApprenant")), code, step.code, step.version
+                        yield texts[_key(url, student, "codeApprenant")], code, step.code, step.version
 
     def _people(self, year: int, choices: set[tuple[str, str, str, str]]) -> dict[str, Any]:
         ordered = sorted(choices)

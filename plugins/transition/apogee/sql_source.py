@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from transition.apogee.canonical import CANONICAL
 from transition.apogee.curriculum import Curriculum, Element, Step
-from transition.apogee.feed import Feed, RawTable, as_text, own_manifest, received
+from transition.apogee.feed import Feed, RawTable, Texts, own_manifest, received
 from transition.errors import TransitionError, UnreachableError
 from transition.files import INCLUDE
 
@@ -181,7 +181,7 @@ def _read(connection: sa.Connection, name: str, query: str, parameters: Mapping[
         with connection.execute(statement.execution_options(stream_results=True), given) as result:
             names = [column.lower() for column in result.keys()]  # noqa: SIM118  a result is no mapping
             columns: list[list[str]] = [[] for _ in names]
-            texts = [_Texts() for _ in names]
+            texts = [Texts() for _ in names]
             for chunk in result.partitions(_CHUNK):
                 for values, text, column in zip(zip(*chunk, strict=True), texts, columns, strict=True):
                     column.extend([text[value] for value in values])
@@ -198,14 +198,6 @@ def _read(connection: sa.Connection, name: str, query: str, parameters: Mapping[
             " retenu. Si cela se répète, la requête ne rend pas deux fois le même résultat : corrigez-la."
         )
     return dict(zip(names, columns, strict=True))
-
-
-class _Texts(dict[Any, str]):
-    """Values of a column as text; equal ones are converted, and stored, once."""
-
-    def __missing__(self, value: Any) -> str:
-        text = self[value] = as_text(value)
-        return text
 
 
 def _short(error: sa.exc.DBAPIError) -> str:
