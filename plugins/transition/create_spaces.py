@@ -86,7 +86,8 @@ def left(campaign: Campaign) -> Iterator[str]:
     )
     with campaign.engine.connect() as connection:
         for code, count in connection.execute(query):
-            yield f"espace {code}, créé : {count} étudiants inscrits dans Apogée ne le sont pas dans Moodle"
+            students = counted(count, "étudiant inscrit", "étudiants inscrits")
+            yield f"espace {code}, créé : {students} dans Apogée, mais pas dans Moodle"
 
 
 def _service(campaign: Campaign) -> WebService:

@@ -108,8 +108,8 @@ def _move_chunk(campaign: Campaign, rule: str, name: str, size: int) -> bool:
         deleted = connection.execute(delete, bounds).rowcount
         if not inserted == deleted == expected:
             raise TransitionError(
-                f"{source.name} : {expected} lignes prévues entre les identifiants {last} et {upper},"
-                f" {inserted} copiées, {deleted} supprimées ; ce lot est annulé. Quelqu'un modifie la base pendant la"
+                f"{source.name}, lignes des identifiants {last} à {upper} : {expected} à déplacer,"
+                f" copiées {inserted}, supprimées {deleted} ; ce lot est annulé. Quelqu'un modifie la base pendant la"
                 " campagne : mettez Moodle en maintenance, puis lancez une nouvelle exécution."
             )
         connection.execute(

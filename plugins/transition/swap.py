@@ -247,9 +247,9 @@ class _Swap:
                 there = connection.execute(sa.select(sa.func.count(id_)).where(id_ <= last)).scalar_one()
             if listed != copied or going != planned or there != listed + sum(going.values()):
                 raise TransitionError(
-                    f"{self.source.name} : {listed} lignes à garder, {copied} copiées ; {sum(planned.values())} à"
-                    f" déplacer, {sum(going.values())} clés, {there} lignes en tout. Rien n'a changé dans Moodle ;"
-                    " fermez-le, puis lancez une nouvelle exécution."
+                    f"Lignes de {self.source.name} : à garder {listed}, copiées {copied} ; à déplacer"
+                    f" {sum(planned.values())}, clés figées {sum(going.values())} ; en tout {there}. Rien n'a changé"
+                    " dans Moodle ; fermez-le, puis lancez une nouvelle exécution."
                 )
             text = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(self.source)}")).one()[1]
             if found := re.search(r"\bAUTO_INCREMENT=(\d+)", text.rpartition("\n)")[2]):

@@ -70,11 +70,13 @@ def _counts(campaign: Campaign) -> Iterator[str]:
             counts = count_keys(connection, frozen_keys(campaign, name), campaign.run)
             lines = {(rule, courseid): n for (rule, table, courseid), n in planned.items() if table == name}
             if counts != lines:
-                yield f"table {name} : {sum(lines.values())} lignes prévues, {sum(counts.values())} clés figées"
+                there = counted(sum(lines.values()), "ligne prévue", "lignes prévues")
+                yield f"table {name} : {there}, {counted(sum(counts.values()), 'clé figée', 'clés figées')}"
             keyed = sum(counts.values())
             archived, left = _placed(connection, campaign, name, keyed)
             if left or archived != keyed:
-                yield f"table {name} : {keyed} lignes à déplacer, {archived} en archive, {left} encore dans Moodle"
+                going = counted(keyed, "ligne", "lignes")
+                yield f"table {name} : {going} à déplacer, {archived} en archive, {left} encore dans Moodle"
     if journalled != planned:
         odd = sorted({name for _, name, _ in {key for key, _ in set(journalled.items()) ^ set(planned.items())}})
         yield f"le journal et le plan ne disent pas les mêmes nombres pour : {', '.join(odd)}"

@@ -149,7 +149,7 @@ BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "an announced table is missing": (remove("element_etape"), "annonce la table « element_etape », non livrée"),
     "empty file": (keep("etudiant", 0), "2026/etudiant.csv, ligne 1 : colonne absente : code_etudiant, identifiant"),
     "header alone": (keep("inscription", 1), "2026/inscription.csv : aucune ligne"),
-    "one stray row": (keep("element", 2), "1 lignes, contre 12 dans le lot de 2025"),
+    "one stray row": (keep("element", 2), "1 ligne, contre 12 dans le lot de 2025"),
     "40 %": (keep("element", 5), "4 lignes, contre 12 dans le lot de 2025"),
     "empty snapshot": (keep("element", 1, 2025), "2025/element.csv : aucune ligne"),
     "cut off": (truncate, "29 lignes lues, 36 annoncées par le manifeste"),
@@ -219,7 +219,7 @@ BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str]] = {
         edit("element_etape", 2, "SINF501", "NULLEPART"),
         "« NULLEPART » n'est pas dans element.csv",
     ),
-    "registrations of another university": (strangers, "12 codes sur 12 ne sont pas dans element.csv"),
+    "registrations of another university": (strangers, "12 codes sur 12 absents de element.csv"),
     "not a date": (
         edit("inscription", 2, ";active;1;", ";active;1;2026-02-30"),
         "ligne 2, colonne depuis : « 2026-02-30 » n'est pas une date",
@@ -322,7 +322,7 @@ def test_a_fault_on_every_line_is_told_in_a_few(campaign: Campaign, template: Pa
     sign(folder / "2026")
     message = refusal(replace(campaign, feed=folder))
     assert "2026/inscription.csv, ligne 6, colonne statut : « inscrit »" in message
-    assert "2026/inscription.csv : 31 autres lignes ont le même défaut" in message
+    assert "2026/inscription.csv : même défaut sur 31 autres lignes" in message
     assert len(message.splitlines()) == 1 + 5 + 1
 
 

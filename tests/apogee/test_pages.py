@@ -83,8 +83,8 @@ def test_retry_after_is_obeyed(server: RestServer) -> None:
         (Answer({"items": [{"code": "INF0"}], "totalElements": 1}), "ce n'est pas la page demandée"),
         (Answer({"items": ["INF0"], "totalElements": 1, "totalPages": 1}), "ce n'est pas la page demandée"),
         (Answer([]), "ce n'est pas la page demandée"),
-        (Answer({"items": [], "totalElements": 3, "totalPages": 1}), "0 lignes reçues, 3 annoncées"),
-        (Answer({"items": [{"code": "INF0"}], "totalElements": 0, "totalPages": 1}), "1 lignes reçues, 0 annoncées"),
+        (Answer({"items": [], "totalElements": 3, "totalPages": 1}), "lignes reçues : 0, annoncées : 3"),
+        (Answer({"items": [{"code": "INF0"}], "totalElements": 0, "totalPages": 1}), "lignes reçues : 1, annoncées : 0"),
     ],
     ids=["500", "JSON", "HTML", "body", "no count", "no object", "no page", "too few", "too many"],
 )
@@ -116,9 +116,9 @@ def _page(number: int, items: list[dict[str, Any]], total: int = 5, **more: Any)
         (_page(1, ROWS[:2]), "page 2 : c'est une page déjà reçue"),
         (_page(0, ROWS[2:4]), "page 2 : ce n'est pas la page demandée"),
         (_page(1, ROWS[2:4], total=6), "le total passe de 5 à 6 pendant la lecture"),
-        (_page(1, ROWS[2:3]), "4 lignes reçues, 5 annoncées"),
-        (_page(1, ROWS[2:4], totalPages=2), "4 lignes reçues, 5 annoncées"),
-        (_page(1, []), "3 lignes reçues, 5 annoncées"),
+        (_page(1, ROWS[2:3]), "lignes reçues : 4, annoncées : 5"),
+        (_page(1, ROWS[2:4], totalPages=2), "lignes reçues : 4, annoncées : 5"),
+        (_page(1, []), "lignes reçues : 3, annoncées : 5"),
     ],
     ids=["repeated", "another page", "another total", "a row short", "a page short", "empty"],
 )

@@ -142,7 +142,7 @@ def test_a_tree_that_contains_itself(rest: RestServer) -> None:
             f"{ODF}/objets-maquette",
             Answer({"items": [{"id": "u-1"}], "totalElements": 2, "totalPages": 1}),
             UnreachableError,
-            "1 lignes reçues, 2 annoncées",
+            "lignes reçues : 1, annoncées : 2",
         ),
     ],
 )

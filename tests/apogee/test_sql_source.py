@@ -223,7 +223,7 @@ def test_a_missing_query_is_found_at_once(adapted: Any) -> None:
 def test_an_element_that_the_links_name_and_nobody_describes(adapted: Any) -> None:
     only = (QUERIES / "element.sql").read_text(encoding="utf-8") + " WHERE elp.COD_ELP <> 'INF502'"
     (finding,) = adapted("element", only).read(2026).findings
-    assert "1 éléments de la maquette y manquent, dont « INF502 »" in finding
+    assert "il y manque 1 élément de la maquette (« INF502 »)" in finding
 
 
 def test_two_porteurs(adapted: Any) -> None:
@@ -234,7 +234,7 @@ def test_two_porteurs(adapted: Any) -> None:
 
 def test_rows_that_were_counted_and_not_received(apogee: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sa.CursorResult, "partitions", lambda _, size: iter(()))
-    with pytest.raises(UnreachableError, match=r"racine\.sql : 0 lignes reçues, 1 comptées"):
+    with pytest.raises(UnreachableError, match=r"racine\.sql, lignes reçues : 0, comptées dans la même transaction : 1"):
         SqlSource(apogee).read(2026)
 
 

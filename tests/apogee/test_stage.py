@@ -143,5 +143,5 @@ def test_no_snapshot_and_unknown_codes_are_told_in_the_journal(fed: Campaign) ->
     apogee_sync(fed)
     detail = next(row["detail"] for row in rows(fed, journal) if row["action"] == "done")
     assert "aucun lot de 2025" in detail
-    assert "1 codes absents de la maquette, dont ANCIEN01" in detail
+    assert "1 code absent de la maquette, dont ANCIEN01" in detail
     assert "226001" not in detail

@@ -50,7 +50,7 @@ def test_a_file_that_lacks_a_part_is_refused(tmp_path: Path, zipped: bool, lacks
 def test_a_file_that_is_announced_and_missing_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "x.mbz"
     path.write_bytes(mbz_bytes(7, "site", [3], [2], lacks=["files.xml"]))
-    with pytest.raises(UnusableMbzError, match=r"1 fichiers annoncés manquent \(files.xml"):
+    with pytest.raises(UnusableMbzError, match=r"il manque 1 fichier annoncé \(files.xml"):
         read_mbz(path)
 
 

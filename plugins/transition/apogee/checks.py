@@ -14,6 +14,7 @@ from transition.apogee.feed import Feed, RawTable, Source
 from transition.apogee.rows import Findings, check_rows, shown
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.french import counted
 
 _HALF = 0.5
 _EXAMPLES = 5
@@ -66,8 +67,8 @@ def compare_years(feed: Feed, last_rows: Mapping[str, int], findings: Findings) 
         before, raw = last_rows.get(name, 0), feed.tables.get(name)
         if raw is not None and len(raw.frame) < _HALF * before:
             findings.refused.append(
-                f"{raw.where} : {len(raw.frame)} lignes, contre {before} dans le lot de {feed.year - 1} ;"
-                " moins de la moitié : l'extraction est sans doute incomplète, refaites-la."
+                f"{raw.where} : {counted(len(raw.frame), 'ligne', 'lignes')}, contre {before} dans le lot de"
+                f" {feed.year - 1} ; moins de la moitié : l'extraction est sans doute incomplète, refaites-la."
             )
 
 
@@ -85,7 +86,8 @@ def compare_components(feed: Feed, last: pd.DataFrame, findings: Findings) -> No
     for component, (still, before) in shares.iterrows():
         if before >= _COMPONENT and still < _HALF * before:
             findings.warned.append(
-                f"composante {component} : {still} éléments sur {before} sont encore dans la maquette {feed.year}"
+                f"composante {component} : encore {counted(still, 'élément', 'éléments')} sur {before} dans la maquette"
+                f" {feed.year}"
             )
 
 
@@ -124,8 +126,9 @@ def manifest_findings(feed: Feed, known: Collection[str] = ()) -> list[str]:
 def _against_manifest(raw: RawTable, rows: int | None, sha256: str | None) -> list[str]:
     if rows is not None and rows != len(raw.frame):
         return [
-            f"{raw.where} : {len(raw.frame)} lignes lues, {rows} annoncées par le manifeste ;"
-            " le fichier est incomplet ou modifié, livrez-le à nouveau."
+            f"{raw.where} : {counted(len(raw.frame), 'ligne lue', 'lignes lues')},"
+            f" {counted(rows, 'annoncée', 'annoncées')} par le manifeste ; le fichier est incomplet ou modifié,"
+            " livrez-le à nouveau."
         ]
     if sha256 is not None and sha256.lower() != raw.sha256:
         return [f"{raw.where} : le contenu n'est pas celui qu'annonce le manifeste (sha256) ; livrez-le à nouveau."]
@@ -181,9 +184,11 @@ def _check_codes(raw: RawTable, elements: RawTable, refuse_most: bool, findings:
     unknown = named[~named.isin(elements.frame["cle"])]
     if refuse_most and len(unknown) > _HALF * len(named):
         findings.refused.append(
-            f"{raw.where}, colonne code : {len(unknown)} codes sur {len(named)} ne sont pas dans {elements.name} ;"
+            f"{raw.where}, colonne code : {len(unknown)} codes sur {len(named)} absents de {elements.name} ;"
             " les deux extractions ne vont pas ensemble, refaites-les."
         )
     elif len(unknown):
         examples = ", ".join(shown(code) for code in unknown.head(_EXAMPLES))
-        findings.warned.append(f"{raw.where} : {len(unknown)} codes absents de la maquette, dont {examples}")
+        findings.warned.append(
+            f"{raw.where} : {counted(len(unknown), 'code absent', 'codes absents')} de la maquette, dont {examples}"
+        )

@@ -19,6 +19,7 @@ from upath import UPath
 from transition.apogee.canonical import CANONICAL, YEAR_N, Canonical
 from transition.apogee.feed import Feed, Manifest, RawTable
 from transition.errors import TransitionError
+from transition.french import counted
 
 MANIFEST = "lot.csv"
 _SEPARATOR = ";"
@@ -242,6 +243,6 @@ def _record_lines(where: str, content: bytes, width: int) -> Sequence[int]:
         raise UnreadableError(f"{where}, ligne {line} : enregistrement illisible ; refaites l'extraction.") from None
     if faulty:
         listed = ", ".join(faulty[:_LISTED])
-        more = f" et {len(faulty) - _LISTED} autres" if len(faulty) > _LISTED else ""
+        more = f" et {counted(len(faulty) - _LISTED, 'autre', 'autres')}" if len(faulty) > _LISTED else ""
         raise UnreadableError(f"{where} : {width} champs attendus sur chaque ligne ; {listed}{more}.")
     return lines

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from transition.apogee.feed import RawTable, received
+from transition.french import counted
 
 _LISTED = 5
 
@@ -103,10 +104,8 @@ class Curriculum:
         absent = [code for code in codes if code not in self.elements]
         if absent:
             listed = ", ".join(f"« {code} »" for code in absent[:_LISTED])
-            yield (
-                f"{where} : {len(absent)} éléments de la maquette y manquent, dont {listed} ; cette table doit décrire"
-                " tous les éléments."
-            )
+            elements = counted(len(absent), "élément de la maquette", "éléments de la maquette")
+            yield f"{where} : il y manque {elements} ({listed}) ; cette table doit décrire tous les éléments."
         for code in codes:
             if len(self.hosts.get(code, ())) > 1:
                 porteurs = ", ".join(f"« {host} »" for host in sorted(self.hosts[code]))

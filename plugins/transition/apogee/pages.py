@@ -122,7 +122,7 @@ class Peer:
             received += len(page["items"])
             yield number + 1, page["items"]
         if received != total:
-            raise UnreachableError(f"{url} : {received} lignes reçues, {total} annoncées ; rien n'est retenu.")
+            raise UnreachableError(f"{url}, lignes reçues : {received}, annoncées : {total} ; rien n'est retenu.")
 
     def _pages(self, url: str, parameters: Mapping[str, str | int]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         number, count = 0, 1

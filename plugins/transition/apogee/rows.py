@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from transition.apogee.canonical import CODES, Canonical
 from transition.apogee.codes import compare_key
 from transition.apogee.feed import RawTable
+from transition.french import counted
 
 _LISTED = 5  # rows of one fault that are listed
 _SHOWN = 60  # characters of a value that are shown
@@ -34,7 +35,8 @@ class Findings:
         positions = faulty.to_numpy().nonzero()[0].tolist()
         self.refused += [f"{raw.place(position)}, {describe(position)}" for position in positions[:_LISTED]]
         if len(positions) > _LISTED:
-            self.refused.append(f"{raw.where} : {len(positions) - _LISTED} autres lignes ont le même défaut.")
+            others = counted(len(positions) - _LISTED, "autre ligne", "autres lignes")
+            self.refused.append(f"{raw.where} : même défaut sur {others}.")
 
 
 def check_rows(raw: RawTable, canonical: Canonical, year: int, findings: Findings) -> None:

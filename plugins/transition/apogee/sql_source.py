@@ -194,7 +194,7 @@ def _read(connection: sa.Connection, name: str, query: str, parameters: Mapping[
     received_rows = len(columns[0])
     if received_rows != expected:
         raise UnreachableError(
-            f"{name}.sql : {received_rows} lignes reçues, {expected} comptées dans la même transaction ; rien n'est"
+            f"{name}.sql, lignes reçues : {received_rows}, comptées dans la même transaction : {expected} ; rien n'est"
             " retenu. Si cela se répète, la requête ne rend pas deux fois le même résultat : corrigez-la."
         )
     return dict(zip(names, columns, strict=True))

@@ -15,6 +15,7 @@ from transition.apogee.feed import Feed, Source
 from transition.apogee.rows import Findings
 from transition.campaign import Campaign
 from transition.errors import refuse_all
+from transition.french import counted
 
 STAGE = "apogee_sync"
 _LISTED = 60  # findings that a refusal lists
@@ -93,4 +94,4 @@ def _load(campaign: Campaign, feeds: list[Feed]) -> tuple[Mapping[int, str], int
 def _capped(findings: list[str]) -> list[str]:
     if len(findings) <= _LISTED:
         return findings
-    return [*findings[:_LISTED], f"… et {len(findings) - _LISTED} autres constats."]
+    return [*findings[:_LISTED], f"… et {counted(len(findings) - _LISTED, 'autre constat', 'autres constats')}."]

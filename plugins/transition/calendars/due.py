@@ -14,6 +14,7 @@ from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign
 from transition.decisions import APPLIED, Space, decide, read_facts, read_spaces
 from transition.errors import TransitionError, refuse_all
+from transition.french import counted
 from transition.state import schema, tables
 
 _PRECOCIOUS = "ouverture_precoce"
@@ -73,10 +74,11 @@ def refuse_unfinished(campaign: Campaign, due: Due) -> None:
     with campaign.engine.connect() as connection:
         left = [row for row in connection.execute(query) if (row.year, row.courseid) not in mine]
     if left:
+        spaces = counted(len(left), "espace", "espaces")
         raise TransitionError(
-            f"L'exécution {left[0].run_id} ({left[0].year}) n'est pas terminée ({len(left)} espaces) : reprenez-la"
-            f" d'abord (« Clear » sur sa tâche en rouge, ou une nouvelle transition annuelle) ; jusque-là, les espaces"
-            f" à calendrier décalé attendent : {', '.join(due.codes)}."
+            f"L'exécution {left[0].run_id} ({left[0].year}) n'est pas terminée ({spaces}) : reprenez-la d'abord"
+            " (« Clear » sur sa tâche en rouge, ou une nouvelle transition annuelle) ; jusque-là, les espaces à"
+            f" calendrier décalé attendent : {', '.join(due.codes)}."
         )
 
 

@@ -9,6 +9,7 @@ from transition.campaign import Campaign
 from transition.course_copy.settings import held
 from transition.course_copy.spaces import Activity, Pair
 from transition.errors import TransitionError
+from transition.french import counted
 from transition.moodle.command_line import CommandLine
 from transition.moodle.mbz import Mbz, UnusableMbzError, read_mbz, site_hash
 
@@ -76,9 +77,10 @@ def _check(campaign: Campaign, path: Path, pair: Pair, activities: Collection[Ac
 
 def _faults(campaign: Campaign, mbz: Mbz, pair: Pair, activities: Collection[Activity]) -> Iterator[str]:
     if mbz.with_users:
+        accounts = counted(len(mbz.users), "compte", "comptes")
         yield (
-            f"contient des données d'utilisateurs ({len(mbz.users)} comptes) alors que backup_general_users est à 0 :"
-            " vérifiez que ce réglage n'est pas fixé dans le config.php de Moodle"
+            f"contient des données d'utilisateurs ({accounts}) alors que backup_general_users est à 0 : vérifiez que"
+            " ce réglage n'est pas fixé dans le config.php de Moodle"
         )
     if mbz.course != pair.source.courseid:
         yield f"est celui du cours {mbz.course}"

@@ -28,6 +28,7 @@ from transition.course_copy.spaces import (
 from transition.course_copy.tables import course_copy
 from transition.course_copy.target import Before, differences, look
 from transition.errors import TransitionError, UnreachableError, refuse_all
+from transition.french import counted
 from transition.moodle.command_line import CommandLine
 from transition.restore.stage import under_way
 from transition.state import schema
@@ -168,10 +169,10 @@ def _refuse_content(work: _Work, connection: sa.Connection) -> None:
     present = [a for a in read_activities(connection, work.campaign, courseid) if a.cmid not in own]
     if present and not work.request.confirm_not_empty:
         listed = [f"{activity.name} ({activity.kind})" for activity in present[:_LISTED]]
-        more = [f"… et {len(present) - _LISTED} autres"] if len(present) > _LISTED else []
+        more = [f"… et {counted(len(present) - _LISTED, 'autre', 'autres')}"] if len(present) > _LISTED else []
         refuse_all(
-            f"L'espace {work.pair.target.code} a déjà {len(present)} activités, la copie s'y ajouterait : relancez avec"
-            " « confirm_not_empty » si c'est voulu.",
+            f"L'espace {work.pair.target.code} a déjà {counted(len(present), 'activité', 'activités')}, la copie s'y"
+            " ajouterait : relancez avec « confirm_not_empty » si c'est voulu.",
             listed + more,
         )
 

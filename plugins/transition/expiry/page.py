@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from transition.campaign import Campaign
 from transition.expiry.item import Item
-from transition.french import counted, day, number
+from transition.french import counted, day
 
 KINDS = {
     "backup": "sauvegardes", "mbz": "sauvegardes de Moodle (.mbz)", "exports": "exports des notes", "pads": "pads",
@@ -44,7 +44,9 @@ def list_page(campaign: Campaign, items: Collection[Item]) -> str:
         head = ["| Action | Année | Quoi | Contenu | Âge compté depuis |", "|---|---|---|---|---|"]
         parts += ["À l'échéance :", "\n".join([*head, *rows])]
         if len(going) > _SHOWN:
-            parts.append(f"… et {number(len(going) - _SHOWN)} autres, dans la table expiry_item de l'état.")
+            parts.append(
+                f"… et {counted(len(going) - _SHOWN, 'autre', 'autres')}, dans la table expiry_item de l'état."
+            )
         warnings = sorted({item.reason for item in going if item.reason})
         parts += [f"**Attention : {warning}.**" for warning in warnings]
     else:
@@ -63,7 +65,7 @@ def _kept(items: Collection[Item]) -> list[str]:
             by_reason.setdefault((item.year, item.reason), []).append(title(item))
     lines = []
     for (year, reason), names in by_reason.items():
-        more = f" et {number(len(names) - _NAMED)} autres" if len(names) > _NAMED else ""
+        more = f" et {counted(len(names) - _NAMED, 'autre', 'autres')}" if len(names) > _NAMED else ""
         lines.append(f"- {year} : {', '.join(names[:_NAMED])}{more} : {reason}")
     return lines
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
+from transition.french import counted
+
 _MAIN, _USERS, _INDEX = "moodle_backup.xml", "users.xml", ".ARCHIVE_INDEX"
 _USERINFO = "_userinfo"  # a setting of each section and activity: whether its users' data are in the file
 _BLOCK = 2**20
@@ -135,7 +137,8 @@ def _users(content: IO[bytes]) -> frozenset[int]:
 
 def _describe(parts: _Parts) -> Mbz:
     if missing := sorted(parts.index - parts.names):
-        raise UnusableMbzError(f"est incomplet : {len(missing)} fichiers annoncés manquent ({missing[0]}…)")
+        files = counted(len(missing), "fichier annoncé", "fichiers annoncés")
+        raise UnusableMbzError(f"est incomplet, il manque {files} ({missing[0]}…)")
     if not parts.main:
         raise UnusableMbzError(f"est incomplet : {_MAIN} manque")
     root = ElementTree.fromstring(parts.main)  # noqa: S314  # written by the university's own Moodle

@@ -102,9 +102,11 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         _Grid(("Règle", "Tables", "Espaces", "Lignes", "Voie"), _with_ways(campaign, plan.by_rule)),
         *_large_tables(campaign),
         _Grid(("Espace", "Décision", "Lignes", "Inscriptions"), plan.by_space[:_SPACES_SHOWN]),
-        _more(len(plan.by_space) - _SPACES_SHOWN, "espaces"),
+        _more(len(plan.by_space) - _SPACES_SHOWN, "autre espace", "autres espaces"),
         *(f"  {code} : {decision} — {reason}" for code, decision, reason in plan.held[:_HELD_SHOWN]),
-        _more(len(plan.held) - _HELD_SHOWN, "espaces différés ou en attente"),
+        _more(
+            len(plan.held) - _HELD_SHOWN, "autre espace différé ou en attente", "autres espaces différés ou en attente"
+        ),
         f"En tout : {counted(plan.rows, 'ligne', 'lignes')} à déplacer dans"
         f" {counted(len(plan.by_space), 'espace', 'espaces')}.",
         pads.sentence(campaign),
@@ -167,8 +169,8 @@ def _large_tables(campaign: Campaign) -> list[str]:
     return [f"  {name} par {_WAYS[way.way]} : {way.reason}." for name, way in ways]
 
 
-def _more(count: int, what: str) -> str:
-    return f"  … et {number(count)} autres {what}." if count > 0 else ""
+def _more(count: int, one: str, many: str) -> str:
+    return f"  … et {counted(count, one, many)}." if count > 0 else ""
 
 
 def _text(grid: _Grid) -> str:

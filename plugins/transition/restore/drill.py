@@ -138,7 +138,8 @@ def _differences(campaign: Campaign, backup: BackupSet, courseid: int, schema_na
         with campaign.engine.connect() as connection:
             rows, checksum = connection.execute(query).one()
         if (rows, int(checksum)) != (expected.rows, expected.checksum):
-            yield f"table {name} : {rows} lignes relues sur {expected.rows}, ou d'autres valeurs"
+            found = counted(rows, "ligne relue", "lignes relues")
+            yield f"table {name} : {found} sur {expected.rows}, ou d'autres valeurs"
 
 
 def _prove(campaign: Campaign, seed: int, trials: list[Trial]) -> str:

@@ -128,8 +128,8 @@ def _put_rows(connection: sa.Connection, held: Held, name: str, bounds: tuple[in
         connection.execute(_delete(campaign, held.keys(name), " AND t.courseid = :courseid"), of_space)
     if (inserted, deleted) != (missing, len(ids)):
         raise TransitionError(
-            f"{target.name} : {missing} lignes à remettre jusqu'à l'identifiant {ids[-1]}, {inserted} remises ;"
-            f" {len(ids)} à retirer de {source.schema}, {deleted} retirées ; ce lot est annulé. Quelqu'un modifie la"
+            f"Lignes de {target.name} jusqu'à l'identifiant {ids[-1]} : à remettre {missing}, remises {inserted} ;"
+            f" à retirer de {source.schema} {len(ids)}, retirées {deleted} ; ce lot est annulé. Quelqu'un modifie la"
             " base pendant la restauration : mettez Moodle en maintenance, puis relancez-la."
         )
     return ids, inserted
