@@ -171,7 +171,7 @@ BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
     "0 elements": (keep("element", 1), "apogee_sync", ("2026/element.csv", "aucune ligne")),
     "0 registrations": (keep("inscription", 1), "apogee_sync", ("2026/inscription.csv", "aucune ligne")),
     "0 students": (keep("etudiant", 1), "apogee_sync", ("2026/etudiant.csv", "aucune ligne")),
-    "1 stray row": (keep("element", 2), "apogee_sync", ("2026/element.csv", "1 lignes, contre 10", "2025")),
+    "1 stray row": (keep("element", 2), "apogee_sync", ("2026/element.csv", "1 ligne, contre 10", "2025")),
     "40 % of the model": (keep("element", 5), "apogee_sync", ("2026/element.csv", "4 lignes, contre 10", "2025")),
     "60 % of the model": (
         without(*OTHERS[1:], "L1MAT101"), "freeze", ("espaces archivés", "2 sur 6", "20 %")

@@ -128,7 +128,7 @@ def test_on_its_night_the_space_is_reset_and_nothing_else(world: World) -> None:
     # From here on another run takes over only if it finishes these spaces.
     assert due_spaces(world.campaign("night", CLOSES)) == [due]
     refuse_unfinished(world.campaign("night", CLOSES), due)
-    with pytest.raises(TransitionError, match=r"L'exécution deferred \(2026\) n'est pas terminée \(1 espaces\)"):
+    with pytest.raises(TransitionError, match=r"L'exécution deferred \(2026\) n'est pas terminée \(1 espace\)"):
         refuse_unfinished(world.campaign("night", CLOSES), Due(2026, ()))
     run_chain(deferred, AFTER_FREEZE)
 
