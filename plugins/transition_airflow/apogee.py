@@ -77,7 +77,9 @@ def sql_engine(conn_id: str, connection: Any) -> sa.Engine:
             " d'une base de données dont le paquet est installé (oracle : apache-airflow-providers-oracle)."
         )
     # `creator`: the hook's own way to connect knows what its URL cannot carry (TLS, services, sockets).
-    made: sa.Engine = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "pool_pre_ping": True})
+    made: sa.Engine = hook.get_sqlalchemy_engine(
+        {"creator": hook.get_conn, "pool_pre_ping": True, "hide_parameters": True}
+    )
     return made
 
 

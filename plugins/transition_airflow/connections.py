@@ -52,9 +52,10 @@ def _mysql(conn_id: str) -> tuple[sa.Engine, Any]:
     connection.extra = json.dumps({**connection.extra_dejson, "charset": "utf8mb4"})
     hook = MySqlHook(connection=connection)
     # `creator`: the hook's own way to connect knows sockets and TLS, which its URL cannot carry.
-    made: sa.Engine = hook.get_sqlalchemy_engine(
-        {"creator": hook.get_conn, "isolation_level": "READ COMMITTED", "pool_pre_ping": True}
-    )
+    # `hide_parameters`: what is written of students must not show in the log of a task whose statement fails.
+    made: sa.Engine = hook.get_sqlalchemy_engine({
+        "creator": hook.get_conn, "isolation_level": "READ COMMITTED", "pool_pre_ping": True, "hide_parameters": True,
+    })  # fmt: skip
     return made, connection
 
 

@@ -178,9 +178,7 @@ def test_the_second_feed_is_checked_by_its_own_manifest(rest: RestServer, campai
     folder = tmp_path / "teachers" / "2026"
     teachers = (folder / "enseignant_affectation.csv").read_text(encoding="utf-8")
     (folder / "enseignant_affectation.csv").write_text(teachers.splitlines(keepends=True)[0], encoding="utf-8")
-    with pytest.raises(
-        TransitionError, match=r"2026/enseignant_affectation\.csv : 0 ligne lue, 1 annoncée"
-    ) as refusal:
+    with pytest.raises(TransitionError, match=r"2026/enseignant_affectation\.csv : 0 ligne lue, 1 annoncée") as refusal:
         apogee_sync(fed)
     assert len(str(refusal.value).splitlines()) == 2  # the intro and one finding
     (folder / "lot.csv").unlink()

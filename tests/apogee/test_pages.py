@@ -84,7 +84,10 @@ def test_retry_after_is_obeyed(server: RestServer) -> None:
         (Answer({"items": ["INF0"], "totalElements": 1, "totalPages": 1}), "ce n'est pas la page demandée"),
         (Answer([]), "ce n'est pas la page demandée"),
         (Answer({"items": [], "totalElements": 3, "totalPages": 1}), "lignes reçues : 0, annoncées : 3"),
-        (Answer({"items": [{"code": "INF0"}], "totalElements": 0, "totalPages": 1}), "lignes reçues : 1, annoncées : 0"),
+        (
+            Answer({"items": [{"code": "INF0"}], "totalElements": 0, "totalPages": 1}),
+            "lignes reçues : 1, annoncées : 0",
+        ),
     ],
     ids=["500", "JSON", "HTML", "body", "no count", "no object", "no page", "too few", "too many"],
 )

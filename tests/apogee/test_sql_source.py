@@ -234,7 +234,9 @@ def test_two_porteurs(adapted: Any) -> None:
 
 def test_rows_that_were_counted_and_not_received(apogee: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sa.CursorResult, "partitions", lambda _, size: iter(()))
-    with pytest.raises(UnreachableError, match=r"racine\.sql, lignes reçues : 0, comptées dans la même transaction : 1"):
+    with pytest.raises(
+        UnreachableError, match=r"racine\.sql, lignes reçues : 0, comptées dans la même transaction : 1"
+    ):
         SqlSource(apogee).read(2026)
 
 

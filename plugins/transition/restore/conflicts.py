@@ -13,17 +13,18 @@ from transition.restore.held import Held
 from transition.restore.tables import restore_row
 from transition.rules.branches import Branch, Branches, branches, parents_first
 from transition.rules.compile import in_areas
-from transition.rules.model import TextPattern
+from transition.rules.model import TextPattern, load_rules
 
 # back: comes back; there: Moodle has this very row; taken: its id is another row's; unique: another row has its place;
-# orphan: what it hangs from is gone, or does not come back itself.
-State = Literal["back", "there", "taken", "unique", "orphan"]
+# orphan: what it hangs from is gone, or does not come back itself; lost: Moodle has no place for it any more.
+State = Literal["back", "there", "taken", "unique", "orphan", "lost"]
 COMING = ("back", "there")
 _SHOWN = 5
 _WHY = {
     "taken": "identifiant déjà pris par une autre ligne",
     "unique": "place prise par une autre ligne ({key})",
     "orphan": "dépendance qui n'existe plus ou ne revient pas",
+    "lost": "depuis une mise à jour, Moodle n'a plus {key}",
 }
 
 
@@ -63,12 +64,20 @@ class _Search:
     def run(self) -> list[Conflict]:
         keys = _unique_keys(self.connection, self.campaign)
         for name in self.names:
+            if lost := self.held.lost(name):
+                self._mark(name, "lost", sa.select(restore_row.c.id).where(self._here(name)), ", ".join(lost))
+                continue
             self._same_id(name)
             for key in keys.get(self.campaign.moodle[name].name, []):
                 self._unique(name, key)
+                self._twice(name, key)
         # A row that does not come back takes along what hangs from it; again until nothing more is found.
         while sum([self._orphans(name, rule) for name, rule in self._rules()]):
             pass
+        # What Moodle writes by itself at every page view is newer in Moodle, and stays: nobody's work, no conflict.
+        live = {rule.rule for rule in load_rules() if rule.live}
+        newer = {table for rule, table in self.branches if rule in live}
+        self.found = [one for one in self.found if one.state != "unique" or one.table not in newer]
         order = {name: place for place, name in enumerate(self.names)}
         ids: dict[tuple[str, State, str], set[int]] = {}
         for conflict in self.found:
@@ -78,9 +87,12 @@ class _Search:
 
     def _rows(self, name: str, state: State = "back") -> tuple[sa.Table, sa.Join, sa.ColumnElement[bool]]:
         """The held table, a FROM clause that begins with the rows of that state, and its condition."""
-        rows, table = restore_row, self.held.table(name)
-        here = sa.and_(rows.c.run == self.campaign.run, rows.c.table_name == name, rows.c.state == state)
-        return table, rows.join(table, table.c.id == rows.c.id), here
+        table = self.held.table(name)
+        return table, restore_row.join(table, table.c.id == restore_row.c.id), self._here(name, state)
+
+    def _here(self, name: str, state: State = "back") -> sa.ColumnElement[bool]:
+        rows = restore_row.c
+        return sa.and_(rows.run == self.campaign.run, rows.table_name == name, rows.state == state)
 
     def _same_id(self, name: str) -> None:
         table, joined, here = self._rows(name)
@@ -101,6 +113,24 @@ class _Search:
         place = sa.and_(*(moodle.c[column] == table.c[column] for column in key), moodle.c.id != table.c.id)
         query = sa.select(table.c.id).select_from(joined.join(moodle, place)).where(here)
         self._mark(name, "unique", query, ", ".join(key))
+
+    def _twice(self, name: str, key: tuple[str, ...]) -> None:
+        """Of held rows with one place between them, which several resets moved one after the other, the last comes
+        back: it is what the last reset found."""
+        table, joined, here = self._rows(name)
+        if not set(key) <= set(table.c.keys()):
+            return
+        columns = [table.c[column] for column in key]
+        given = sa.and_(here, *(column.is_not(None) for column in columns))
+        shared = (
+            sa.select(*columns, sa.func.max(table.c.id).label("last"))
+            .select_from(joined).where(given).group_by(*columns).having(sa.func.count() > 1)
+        )  # fmt: skip
+        if self.connection.execute(shared.limit(1)).first() is not None:
+            places = shared.subquery("places")
+            same = sa.and_(*(places.c[column] == table.c[column] for column in key), table.c.id < places.c.last)
+            query = sa.select(table.c.id).select_from(joined.join(places, same)).where(here)
+            self._mark(name, "unique", query, ", ".join(key))
 
     def _rules(self) -> list[tuple[str, str]]:
         """Tables in their order, each with the rules that moved rows of it."""

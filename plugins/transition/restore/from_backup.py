@@ -51,7 +51,8 @@ def hold(campaign: Campaign, courseid: int, sets: Sequence[tuple[Reset, BackupSe
 
 
 def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset]) -> dict[str, int]:
-    """Rows that a reset had planned to move and whose path is gone from Moodle (a deleted activity), by table."""
+    """Rows that a reset had planned to move and whose path is gone from Moodle (a deleted activity, a module that was
+    removed), by table."""
     line = tables.plan_line.c
     planned = sa.select(line.table_name, sa.func.sum(line.rows)).where(
         line.run.in_([reset.run for reset in resets]), line.courseid == held.courseid
@@ -96,7 +97,7 @@ def _add_kept_parents(campaign: Campaign, schema: str, loaded: set[str]) -> None
 
 def _select_keys(campaign: Campaign, courseid: int, reset: Reset, schema: str, loaded: Sequence[str]) -> None:
     moodle = campaign.moodle
-    overlay = {name: moodle[name].to_metadata(sa.MetaData(), schema=schema) for name in loaded}
+    overlay = {name: moodle[name].to_metadata(sa.MetaData(), schema=schema) for name in loaded if name in moodle}
     then = replace(campaign, run_id=reset.run_id)
     # The campaign's own tables of Moodle are computed once: here they are given.
     vars(then)["moodle"] = _Overlaid(moodle.engine, moodle.prefix, overlaid={**moodle.tables, **overlay})

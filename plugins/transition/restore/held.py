@@ -1,14 +1,14 @@
 """Rows of a course space outside Moodle: in the archive schema, or in a schema filled from a backup."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
-from transition.errors import TransitionError
 from transition.keys import frozen_keys
+from transition.moodle.database import MoodleDatabase
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,7 @@ class Held:
     _tables: dict[str, sa.Table] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def table(self, name: str) -> sa.Table:
-        """The held rows of the Moodle table ``name``, in the columns that the schema has.
-
-        Raises :class:`TransitionError` when Moodle has lost the table or one of the columns since (an update).
-        """
+        """The held rows of the Moodle table ``name``, in the columns that the schema has."""
         if name not in self._tables:
             self._tables[name] = self._table(name)
         return self._tables[name]
@@ -32,16 +29,14 @@ class Held:
     def _table(self, name: str) -> sa.Table:
         moodle = self.campaign.moodle
         present = self._columns.get(f"{moodle.prefix}{name}", [])
-        lost = (
-            [column for column in present if column not in moodle[name].c] if name in moodle else [f"la table {name}"]
-        )
-        if lost:
-            raise TransitionError(
-                f"Moodle n'a plus {', '.join(lost)} ({moodle.prefix}{name}) : il a été mis à jour depuis la"
-                " réinitialisation ; restaurez dans le schéma d'essai, puis reprenez ces lignes à la main."
-            )
-        columns = [sa.Column(c.name, c.type, primary_key=c.primary_key) for c in moodle[name].c if c.name in present]
+        types = {column.name: column.type for column in moodle[name].c} if name in moodle else {}
+        columns = [sa.Column(column, types.get(column), primary_key=column == "id") for column in present]
         return sa.Table(f"{moodle.prefix}{name}", sa.MetaData(), *columns, schema=self.schema)
+
+    def lost(self, name: str) -> list[str]:
+        """What Moodle has no longer, since an update or the removal of a module: columns, or the whole table."""
+        moodle = self.campaign.moodle
+        return lost_columns(moodle, name, self._columns.get(f"{moodle.prefix}{name}", []))
 
     def keys(self, name: str) -> sa.Table:
         """The key table of ``name``: run, rule, id, courseid."""
@@ -84,3 +79,8 @@ class Held:
         query = sa.text("SELECT table_name FROM information_schema.views WHERE table_schema = :schema")
         with self.campaign.server.connect() as connection:
             return set(connection.execute(query, {"schema": self.schema}).scalars())
+
+
+def lost_columns(moodle: MoodleDatabase, name: str, columns: Iterable[str]) -> list[str]:
+    """Those of a table's columns that Moodle has no longer; the table's own name if it has gone altogether."""
+    return [column for column in columns if column not in moodle[name].c] if name in moodle else [name]

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from transition.backup.manifest import BackupSet
+from transition.backup.manifest import BackupSet, TableFile
 from transition.backup.table import Content, Values
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import create_frozen_keys
-from transition.moodle.database import quoted
-from transition.restore.held import Held
+from transition.moodle.database import index_definitions, quoted
+from transition.restore.held import Held, lost_columns
 from transition.restore.tables import restore_row
 
 # scratch: what a person asked to look at; staging: a backup on its way into Moodle; drill: a backup on trial.
@@ -52,12 +52,56 @@ def drop(campaign: Campaign, purpose: Purpose) -> None:
         connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {quoted(schema_name(campaign, purpose))}"))
 
 
-def create_table(connection: sa.Connection, campaign: Campaign, schema: str, name: str) -> sa.Table:
-    """A table like Moodle's table ``name``, with its indexes, without rows."""
-    source = campaign.moodle[name]
-    target = source.to_metadata(sa.MetaData(), schema=schema)
-    connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} LIKE {quoted(source)}"))
+def create_table(connection: sa.Connection, campaign: Campaign, schema: str, name: str, file: TableFile) -> sa.Table:
+    """A table like Moodle's table ``name``, without rows, that can hold those of a backup's file.
+
+    Columns that Moodle has no longer (an update, a module that was removed) are added. What was unique in Moodle when a
+    backup was made need not be beside what a later one holds: unique keys become plain ones.
+    """
+    moodle = campaign.moodle
+    lost = lost_columns(moodle, name, (column.name for column in file.columns[1:]))
+    if name in moodle:
+        target = moodle[name].to_metadata(sa.MetaData(), schema=schema)
+        connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} LIKE {quoted(moodle[name])}"))
+        _make_plain(connection, target)
+    else:
+        target = sa.Table(f"{moodle.prefix}{name}", sa.MetaData(), schema=schema)
+        connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} (id BIGINT NOT NULL PRIMARY KEY)"))
+        target.append_column(sa.Column("id", sa.BigInteger, primary_key=True))
+        lost = [column.name for column in file.columns[1:] if column.name != "id"]
+    there = _columns(connection, target)
+    for column in file.columns[1:]:
+        if column.name in lost:
+            if column.name not in there:
+                added = f"ADD COLUMN {quoted(column.name)} {_sql_type(column.type)}"
+                connection.execute(sa.text(f"ALTER TABLE {quoted(target)} {added}"))
+            target.append_column(sa.Column(column.name))
     return target
+
+
+def _make_plain(connection: sa.Connection, table: sa.Table) -> None:
+    definition = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(table)}")).one()[1]
+    changes = [
+        f"DROP INDEX {name}, ADD {of_index.removeprefix('UNIQUE ')}"
+        for name, of_index in index_definitions(definition).items()
+        if of_index.startswith("UNIQUE ")
+    ]
+    if changes:
+        connection.execute(sa.text(f"ALTER TABLE {quoted(table)} {', '.join(changes)}"))
+
+
+def _columns(connection: sa.Connection, table: sa.Table) -> set[str]:
+    query = sa.text(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = :schema AND table_name = :name"
+    )
+    return set(connection.execute(query, {"schema": table.schema, "name": table.name}).scalars())
+
+
+def _sql_type(kind: str) -> str:
+    """A type that holds every value of Arrow's type of that name (:func:`transition.backup.runs.file_schema`)."""
+    if kind.startswith("decimal"):
+        return f"DECIMAL{kind[kind.index('(') :]}"
+    return {"int64": "BIGINT", "double": "DOUBLE", "binary": "LONGBLOB"}.get(kind, "LONGTEXT")
 
 
 def load(campaign: Campaign, backup: BackupSet, courseid: int, schema: str, only: Collection[str] = ()) -> int:
@@ -71,7 +115,7 @@ def load(campaign: Campaign, backup: BackupSet, courseid: int, schema: str, only
         if courseid not in file.spaces or (only and name not in only):
             continue
         with campaign.engine.begin() as connection:
-            table = create_table(connection, campaign, schema, name)
+            table = create_table(connection, campaign, schema, name, file)
             held = set(connection.execute(sa.select(table.c.id)).scalars())
             for columns, rows in checked_rows(backup, name, courseid):
                 place = columns.index("id")
@@ -118,7 +162,8 @@ def copy_picked(held: Held, names: Collection[str], schema: str) -> int:
     with campaign.engine.begin() as connection:
         for name in names:
             source, keys = held.table(name), held.keys(name)
-            target = create_table(connection, campaign, schema, name)
+            target = source.to_metadata(sa.MetaData(), schema=schema)
+            connection.execute(sa.text(f"CREATE TABLE {quoted(target)} LIKE {quoted(source)}"))
             target_keys = keys.to_metadata(sa.MetaData(), schema=schema)
             create_frozen_keys(connection, target_keys)
             picked = sa.and_(rows.c.run == campaign.run, rows.c.table_name == name)

@@ -129,24 +129,32 @@ def _restore(work: _Work) -> str:
         target = scratch.create(campaign, "scratch")
         rows = scratch.copy_picked(held, names, target)
         copied = counted(rows, "ligne copiée", "lignes copiées")
-        return f"{request.code} : {copied} dans le schéma {target} ; rien n'a changé dans Moodle."
+        besides = "".join(
+            f" ; {name}, {_gone(campaign, name)} : {counted(number, 'ligne', 'lignes')} dans la sauvegarde seule"
+            for name, number in work.lost.items()
+        )
+        return f"{request.code} : {copied} dans le schéma {target}{besides} ; rien n'a changé dans Moodle."
     with campaign.engine.begin() as connection:
         conflicts = find_conflicts(connection, held, names)
         of_name = name_conflicts(connection, campaign, held.courseid) if request.name else []
     findings = [
         *map(str, conflicts),
-        *(f"{name} : {counted(rows, 'ligne', 'lignes')}, {_GONE}" for name, rows in work.lost.items()),
+        *(f"{name} : {counted(rows, 'ligne', 'lignes')}, {_gone(campaign, name)}" for name, rows in work.lost.items()),
     ]
     if request.conflicts == "stop":
         refuse_all(_STOPPED.format(code=request.code), findings + of_name)
     for finding in findings + of_name:
         _log.warning("Laissé de côté : %s", finding)
-    done = _write(work, names, with_name=request.name and not of_name)
+    present = [name for name in names if not held.lost(name)]
+    done = _write(work, present, with_name=request.name and not of_name)
     left = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
     return f"{done} {counted(left, 'ligne laissée', 'lignes laissées')} de côté." if left else done
 
 
-_GONE = "dont l'activité a été supprimée"
+def _gone(campaign: Campaign, name: str) -> str:
+    return "dont l'activité a été supprimée" if name in campaign.moodle else "d'une table que Moodle n'a plus"
+
+
 _STOPPED = (
     "Rien n'a été écrit : l'espace {code} a changé depuis sa réinitialisation. Réglez ces points dans Moodle, ou"
     " relancez en les laissant de côté (conflits : skip), ou dans un schéma d'essai (conflits : scratch) :"
