@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from transition.campaign import Campaign
 from transition.french import counted
 from transition.moodle.database import quoted
+from transition.restore.again import old_work
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
 from transition.rules.branches import Branch, Branches, branches, parents_first
@@ -16,13 +17,15 @@ from transition.rules.compile import in_areas
 from transition.rules.model import TextPattern, load_rules
 
 # back: comes back; there: Moodle has this very row; taken: its id is another row's; unique: another row has its place;
-# orphan: what it hangs from is gone, or does not come back itself; lost: Moodle has no place for it any more.
-State = Literal["back", "there", "taken", "unique", "orphan", "lost"]
+# again: of somebody who has worked in the activity again; orphan: what it hangs from is gone, or does not come back
+# itself; lost: Moodle has no place for it any more.
+State = Literal["back", "there", "taken", "unique", "again", "orphan", "lost"]
 COMING = ("back", "there")
 _SHOWN = 5
 _WHY = {
     "taken": "identifiant déjà pris par une autre ligne",
     "unique": "place prise par une autre ligne ({key})",
+    "again": "travail de quelqu'un qui a retravaillé depuis dans cette activité",
     "orphan": "dépendance qui n'existe plus ou ne revient pas",
     "lost": "depuis une mise à jour, Moodle n'a plus {key}",
 }
@@ -71,11 +74,14 @@ class _Search:
             for key in keys.get(self.campaign.moodle[name].name, []):
                 self._unique(name, key)
                 self._twice(name, key)
+        live = {rule.rule for rule in load_rules() if rule.live}
+        for name, old in old_work(self.connection, self.held, self.names).items():
+            lasting = sa.and_(restore_row.c.id.in_(old), restore_row.c.rule.not_in(live))  # a log is nobody's work
+            self._mark(name, "again", sa.select(restore_row.c.id).where(self._here(name), lasting))
         # A row that does not come back takes along what hangs from it; again until nothing more is found.
         while sum([self._orphans(name, rule) for name, rule in self._rules()]):
             pass
         # What Moodle writes by itself at every page view is newer in Moodle, and stays: nobody's work, no conflict.
-        live = {rule.rule for rule in load_rules() if rule.live}
         newer = {table for rule, table in self.branches if rule in live}
         self.found = [one for one in self.found if one.state != "unique" or one.table not in newer]
         order = {name: place for place, name in enumerate(self.names)}

@@ -47,17 +47,17 @@ class Activity:
         return []
 
 
-def person(userid: int) -> Own:
-    """Whether a row is of a user."""
+def person(*userids: int) -> Own:
+    """Whether a row is of one of these users."""
 
     def own(table: sa.FromClause) -> list[sa.ColumnElement[bool]]:
-        return [table.c[name] == userid for name in _PERSONS if name in table.c]
+        return [table.c[name].in_(userids) for name in _PERSONS if name in table.c]
 
     return own
 
 
-def find_activity(connection: sa.Connection, campaign: Campaign, courseid: int, wanted: str) -> Activity:
-    """The activity of a space with that course module id or that name; raises :class:`TransitionError`."""
+def activities(connection: sa.Connection, campaign: Campaign, courseid: int) -> list[Activity]:
+    """The activities of a space."""
     moodle = campaign.moodle
     cm, modules, context = moodle["course_modules"], moodle["modules"], moodle["context"]
     query = (
@@ -69,7 +69,12 @@ def find_activity(connection: sa.Connection, campaign: Campaign, courseid: int, 
         )
         .where(cm.c.course == courseid)
     )
-    found = [Activity(*row) for row in connection.execute(query)]
+    return [Activity(*row) for row in connection.execute(query)]
+
+
+def find_activity(connection: sa.Connection, campaign: Campaign, courseid: int, wanted: str) -> Activity:
+    """The activity of a space with that course module id or that name; raises :class:`TransitionError`."""
+    moodle, found = campaign.moodle, activities(connection, campaign, courseid)
     names = {}
     for activity in found:
         if activity.module in moodle:
@@ -105,21 +110,35 @@ def keep_part(
 ) -> list[str]:
     """Leave in ``restore_row`` the rows that say they are of the part, and those that hang from them.
 
-    Returns the tables that have some. What a row hangs from is followed along the rules' paths, through rows that are
-    held and rows that never left Moodle.
+    Returns the tables that have some.
+    """
+    rows, kept = restore_row, find_part(connection, held, names, own, activity)
+    connection.execute(sa.delete(rows).where(rows.c.run == held.campaign.run, ~rows.c.part))
+    return sorted(kept)
+
+
+def find_part(
+    connection: sa.Connection, held: Held, names: Sequence[str], own: Own, activity: Activity | None = None
+) -> dict[str, set[int]]:
+    """The ids, by table, of the rows in ``restore_row`` that say they are of the part, and of those that hang from
+    them: they are marked there (``part``).
+
+    What a row hangs from is followed along the rules' paths, through rows that are held and rows that never left
+    Moodle.
     """
     campaign, rows = held.campaign, restore_row
     known = branches(campaign.moodle)
     known.setdefault((_ANSWERS.rule, _ANSWERS.table), []).append(_ANSWERS)
     ordered = parents_first(names, known)
     mine = rows.c.run == campaign.run
-    connection.execute(sa.update(rows).where(mine).values(state="aside"))
+    connection.execute(sa.update(rows).where(mine).values(part=False))
     search = _Search(held, set(names), own, activity)
     while sum([search.keep(connection, name, known) for name in ordered]):
         pass
-    connection.execute(sa.delete(rows).where(mine, rows.c.state == "aside"))
-    left = sa.select(rows.c.table_name).where(mine).distinct().order_by(rows.c.table_name)
-    return list(connection.execute(left).scalars())
+    found: dict[str, set[int]] = {}
+    for name, id_ in connection.execute(sa.select(rows.c.table_name, rows.c.id).where(mine, rows.c.part)):
+        found.setdefault(name, set()).add(id_)
+    return found
 
 
 @dataclass(frozen=True)
@@ -130,9 +149,9 @@ class _Search:
     activity: Activity | None
 
     def keep(self, connection: sa.Connection, name: str, known: dict[tuple[str, str], list[Branch]]) -> int:
-        """Keep the rows of a table that belong, among those set aside; returns how many."""
+        """Mark the rows of a table that belong, among those that are not yet; returns how many."""
         run, rows, table = self.held.campaign.run, restore_row, self.held.table(name)
-        aside = sa.and_(rows.c.run == run, rows.c.table_name == name, rows.c.state == "aside")
+        aside = sa.and_(rows.c.run == run, rows.c.table_name == name, ~rows.c.part)
         joined = rows.join(table, table.c.id == rows.c.id)
         rules = connection.execute(sa.select(rows.c.rule).where(aside).distinct()).scalars().all()
         ids: set[int] = set()
@@ -145,7 +164,7 @@ class _Search:
                 ids |= set(connection.execute(query).scalars())
         if ids:
             kept = sa.and_(rows.c.run == run, rows.c.table_name == name, rows.c.id == sa.bindparam("row"))
-            connection.execute(sa.update(rows).where(kept).values(state="back"), [{"row": id_} for id_ in sorted(ids)])
+            connection.execute(sa.update(rows).where(kept).values(part=True), [{"row": id_} for id_ in sorted(ids)])
         return len(ids)
 
     def _below(self, path: Branch, table: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -157,7 +176,7 @@ class _Search:
             coming = self.held.table(path.parent).alias()
             kept = sa.and_(
                 rows.c.run == campaign.run, rows.c.table_name == path.parent, rows.c.id == coming.c.id,
-                rows.c.state == "back",
+                rows.c.part,
             )  # fmt: skip
             conditions.append(sa.exists().where(path.joins(table, coming), kept).correlate(table))
         if inside := self._in_moodle(path, above):

@@ -35,14 +35,19 @@ def pick_rows(connection: sa.Connection, held: Held, enrolments: bool) -> list[s
         source = keys if held.keys_follow(name) else keys.join(table, table.c.id == keys.c.id)
         chosen = (
             sa.select(
-                sa.literal(campaign.run), sa.literal(name), keys.c.id, sa.func.min(keys.c.rule), sa.literal("back")
+                sa.literal(campaign.run),
+                sa.literal(name),
+                keys.c.id,
+                sa.func.min(keys.c.rule),
+                sa.literal("back"),
+                sa.false(),
             )
             .select_from(source)
             .where(*_of_space(keys, held, enrolments))
             .group_by(keys.c.id)
             .prefix_with("STRAIGHT_JOIN")
         )
-        connection.execute(sa.insert(rows).from_select(["run", "table_name", "id", "rule", "state"], chosen))
+        connection.execute(sa.insert(rows).from_select(["run", "table_name", "id", "rule", "state", "part"], chosen))
     found = sa.select(rows.c.table_name).where(rows.c.run == campaign.run).distinct().order_by(rows.c.table_name)
     return list(connection.execute(found).scalars())
 

@@ -11,4 +11,5 @@ restore_row = state_table(
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("rule", sa.String(40), nullable=False),
     sa.Column("state", sa.String(10), nullable=False),  # see transition.restore.conflicts.State
+    sa.Column("part", sa.Boolean, nullable=False),  # of the part of the space that transition.restore.part looks for
 )

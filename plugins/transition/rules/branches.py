@@ -17,6 +17,7 @@ class Branch:
     :param above: the branch of the table above; None when ``parent`` is where the path begins.
     :param parent: the table above: of ``above``, or the rule's activity, ``course`` or ``context``.
     :param areas: for ``files``: the areas (component/filearea) to which this path applies.
+    :param work: the column of the person whose work in the activity a row is, if it is one.
     """
 
     rule: str
@@ -26,6 +27,7 @@ class Branch:
     to: str = "id"
     above: "Branch | None" = None
     areas: tuple[str, ...] = ()
+    work: str | None = None
 
     def joins(self, table: sa.FromClause, parent: sa.FromClause) -> sa.ColumnElement[bool]:
         """Whether a row of ``table`` hangs from a row of ``parent``."""
@@ -71,7 +73,7 @@ def _of_node(rule: Rule, moodle: MoodleDatabase, node: Node, above: Branch | Non
         branch = Branch(rule.rule, node.table, str(node.context), "context")
     else:
         parent = above.table if above else rule.activity or "course"
-        branch = Branch(rule.rule, node.table, node.by, parent, node.to, above)
+        branch = Branch(rule.rule, node.table, node.by, parent, node.to, above, work=node.work)
     yield branch
     if node.files:
         yield Branch(rule.rule, "files", "itemid", node.table, above=branch, areas=node.files)

@@ -135,6 +135,8 @@ def _columns(node: Node, above: str) -> Iterator[tuple[str, str]]:
         yield node.table, node.context
     if node.users:
         yield node.table, node.users.column
+    if node.work:
+        yield node.table, node.work
     for name in (*node.where, *node.unless):
         owner, _, column = name.rpartition(".")
         yield owner or node.table, column

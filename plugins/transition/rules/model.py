@@ -108,6 +108,10 @@ class Node(Strict):
         json_schema_extra={"hint": _CONDITION},
     )  # fmt: skip
     users: Users | None = Field(None, description="Seulement les lignes de ces personnes.")
+    work: Name | None = Field(
+        None, description="Colonne de la personne dont ces lignes sont le travail dans l'activité, un à la fois : si"
+        " elle en a un nouveau, une restauration laisse dans l'archive tout ce qu'elle avait fait dans cette activité.",
+    )  # fmt: skip
     keep: str = Field(
         "", description="Pourquoi les lignes de cette table restent : elle n'est qu'un chemin vers celles de « with »."
     )
@@ -258,6 +262,8 @@ def _unreachable(
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Conditions on a column of a table that is not on the path."""
     known = (node.table,) if node.context else (*above, node.table)
+    if node.work and (len(where) > 2 or node.context or above == ("course",)):
+        yield (*where, "work"), f"table {node.table} : « work » ne va qu'au premier niveau d'une activité, avec « by »"
     for key, conditions in (("where", node.where), ("unless", node.unless)):
         for column in conditions:
             owner = column.rpartition(".")[0]

@@ -244,6 +244,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("rule", sa.String(40), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
+        sa.Column("part", sa.Boolean(), nullable=False),
     )
     _create(
         "route",
