@@ -16,6 +16,7 @@ from transition.grades import missing_exports
 from transition.key_views import forget_space
 from transition.keys import frozen_keys
 from transition.plan import Lines, check_approved, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
+from transition.spaces import record_contexts
 from transition.state import tables
 
 
@@ -33,6 +34,7 @@ def freeze(campaign: Campaign) -> None:
             closing["detail"] = "déjà figé"
             return
         check_approved(campaign)
+        record_contexts(campaign)  # activities added while the plan waited; from now on they stay as they are
         unmade = complete_mbz(campaign)  # before the keys: Moodle logs each
         people.record_people(campaign)
         pads.record(campaign)

@@ -25,6 +25,7 @@ from transition.report import differences
 from transition.report.plan_table import crossed_lines, plan_table
 from transition.rules.compile import Scope
 from transition.rules.model import load_rules
+from transition.spaces import record_contexts
 from transition.state import tables
 from transition.traces import all_traces
 from transition.ways import store_ways
@@ -46,6 +47,7 @@ def plan(campaign: Campaign) -> None:
     """
     with journal.stage(campaign, "plan") as closing:
         if not is_frozen(campaign):
+            record_contexts(campaign)  # activities added since preflight: this plan may come days later
             people.record_people(campaign)
             lines = count_lines(campaign)
             store_lines(campaign, lines)

@@ -1,0 +1,126 @@
+"""Activities that teachers add while a plan waits for its approval: what students leave in them goes as well."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from demo.server import PrivateMariaDB
+from tests.conftest import DUMP, drop_databases, load_dump
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from transition.backup import manifest as sets
+from transition.backup.read import read_space
+from transition.campaign import Campaign
+from transition.errors import TransitionError
+from transition.move import archive_table
+
+NAME, SPACE = "entretemps", 2  # LI3INF01, which is reset
+TO_THE_PLAN = ["preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval"]
+AGAIN = ["detect_missing", "plan", "approval"]  # as the freeze says
+FROM_THE_FREEZE = ["freeze", "ex_rename", "purge", "file_contents", "enrolment", "verify"]
+Rows = set[tuple[str, int]]  # table, id
+
+
+@pytest.fixture
+def campaign(server: PrivateMariaDB, reference: Path, tmp_path: Path) -> Iterator[Campaign]:
+    load_dump(server, reference / DUMP, f"{NAME}_moodle")
+    engine = sa.create_engine(server.url(f"{NAME}_moodle"))
+    add_newcomers(engine)
+    reference_feed(tmp_path / "feed")
+    platform = reference_platform(tmp_path / "storage", name=NAME)
+    yield Campaign(platform, 2026, "essai", engine, dry_run=False, feed=tmp_path / "feed")
+    engine.dispose()
+    drop_databases(server, {f"{NAME}_{what}" for what in ("moodle", "transition", "2026")})
+
+
+def copy_row(connection: sa.Connection, table: str, id_: int, **changed: Any) -> int:
+    """A copy of a row of Moodle, with some values of its own; returns its id."""
+    columns = [row[0] for row in connection.exec_driver_sql(f"SHOW COLUMNS FROM mdl_{table}") if row[0] != "id"]
+    values = ", ".join(f":{column}" if column in changed else f"`{column}`" for column in columns)
+    names = ", ".join(f"`{column}`" for column in columns)
+    statement = f"INSERT INTO mdl_{table} ({names}) SELECT {values} FROM mdl_{table} WHERE id = :id_"
+    result: sa.CursorResult[Any] = connection.execute(sa.text(statement), {**changed, "id_": id_})
+    return int(result.lastrowid)
+
+
+def add_quiz(connection: sa.Connection) -> tuple[int, int]:
+    """A teacher copies a quiz of the space; returns its id and its context's."""
+    first = """SELECT m.id, m.instance, x.id, s.path FROM mdl_course_modules m JOIN mdl_modules k
+        ON k.id = m.module JOIN mdl_context x ON x.contextlevel = 70 AND x.instanceid = m.id JOIN mdl_context s
+        ON s.contextlevel = 50 AND s.instanceid = m.course WHERE k.name = 'quiz' AND m.course = 2 LIMIT 1"""
+    cm, quiz, context, path = connection.exec_driver_sql(first).one()
+    quiz = copy_row(connection, "quiz", quiz, name="Ajouté entre-temps")
+    cm = copy_row(connection, "course_modules", cm, instance=quiz, idnumber="entretemps")
+    context = copy_row(connection, "context", context, instanceid=cm)
+    connection.exec_driver_sql(f"UPDATE mdl_context SET path = '{path}/{context}' WHERE id = {context}")
+    return quiz, context
+
+
+def answer(connection: sa.Connection, quiz: int, context: int) -> Rows:
+    """A student's attempt in a quiz, copied from another one: its answers, and a file in one of them."""
+    attempt, usage = connection.exec_driver_sql(
+        "SELECT a.id, a.uniqueid FROM mdl_quiz_attempts a JOIN mdl_quiz q ON q.id = a.quiz WHERE q.course = 2 LIMIT 1"
+    ).one()
+    new_usage = copy_row(connection, "question_usages", usage, contextid=context)
+    rows = {("question_usages", new_usage)}
+    rows.add(("quiz_attempts", copy_row(connection, "quiz_attempts", attempt, quiz=quiz, uniqueid=new_usage)))
+    below = (
+        ("question_attempts", "questionusageid"), ("question_attempt_steps", "questionattemptid"),
+        ("question_attempt_step_data", "attemptstepid"),
+    )  # fmt: skip
+    copies = {usage: new_usage}
+    for table, by in below:
+        named = ", ".join(map(str, copies))
+        query = f"SELECT id, {by} FROM mdl_{table} WHERE {by} IN ({named}) ORDER BY id"
+        found = connection.exec_driver_sql(query).all()
+        assert found, table
+        copies = {id_: copy_row(connection, table, id_, **{by: copies[above]}) for id_, above in found}
+        rows |= {(table, id_) for id_ in copies.values()}
+    step = next(id_ for table, id_ in sorted(rows) if table == "question_attempt_steps")
+    file = connection.exec_driver_sql("SELECT MIN(id) FROM mdl_files WHERE component = 'assignsubmission_file'")
+    place = {"component": "question", "filearea": "response_attachments", "itemid": step}
+    file_id = copy_row(connection, "files", file.scalar_one(), contextid=context, pathnamehash="f" * 40, **place)
+    return {*rows, ("files", file_id)}
+
+
+def comment(connection: sa.Connection, context: int) -> Rows:
+    """A student's comment in an activity: only its context tells where it is."""
+    statement = """INSERT INTO mdl_comments (contextid, component, commentarea, itemid, userid, content, timecreated)
+        SELECT :context, 'mod_quiz', 'essai', 1, id, 'Bravo', 1 FROM mdl_user WHERE username = '22300001'"""
+    result: sa.CursorResult[Any] = connection.execute(sa.text(statement), {"context": context})
+    return {("comments", int(result.lastrowid))}
+
+
+def among(campaign: Campaign, rows: Rows, place: Callable[[str], sa.Table]) -> Rows:
+    """Those of the rows that are in the tables of a place."""
+    with campaign.engine.connect() as connection:
+        return {
+            (name, id_) for name, id_ in rows
+            if connection.execute(sa.select(place(name).c.id).where(place(name).c.id == id_)).first()
+        }  # fmt: skip
+
+
+def backed_up(campaign: Campaign) -> Rows:
+    """The rows of the space in the latest set that holds it."""
+    backup = next(found for found in sets.verified_sets(campaign, []) if SPACE in found.manifest.spaces)
+    tables = [name for name, file in backup.manifest.tables.items() if SPACE in file.spaces]
+    return {(name, id_) for name in tables for id_ in read_space(backup, name, SPACE)["id"].to_pylist()}
+
+
+def test_what_students_leave_in_an_activity_added_since_preflight_goes_and_is_backed_up(campaign: Campaign) -> None:
+    run_chain(campaign, TO_THE_PLAN)
+    with campaign.engine.begin() as connection:
+        _, context = add_quiz(connection)
+        rows = comment(connection, context)
+    with pytest.raises(TransitionError, match=r"périmé.*\(comments/comments…\)"):
+        run_chain(campaign, ["freeze"])
+    with campaign.engine.begin() as connection:
+        rows |= answer(connection, *add_quiz(connection))
+    run_chain(campaign, AGAIN)
+    run_chain(campaign, FROM_THE_FREEZE)
+    assert among(campaign, rows, campaign.moodle.__getitem__) == set()
+    assert among(campaign, rows, partial(archive_table, campaign)) == rows
+    assert rows <= backed_up(campaign)
