@@ -69,11 +69,13 @@ def held(campaign: Campaign) -> dict[int, str]:
         return dict(connection.exec_driver_sql(query).all())
 
 
-def test_a_space_whose_mbz_fails_keeps_all_and_is_named(open_campaign: Callable[..., Campaign], tmp_path: Path) -> None:
+def test_a_space_whose_mbz_fails_keeps_all_and_is_named(
+    open_campaign: Callable[..., Campaign], real_moodle: sa.Engine, tmp_path: Path
+) -> None:
     script, exchange = tmp_path / "cli", tmp_path / "exchange"
     script.mkdir()
     exchange.mkdir()
-    campaign = open_campaign(moodle_command=stand_in(script), exchange=str(exchange))
+    campaign = open_campaign(moodle_command=stand_in(script, real_moodle.url), exchange=str(exchange))
     with campaign.engine.connect() as connection:
         facts = facts_of(connection, (LI3INF01, L1MAT101))
     facts[LI3INF01]["keep"] = 0.5  # its file is truncated, each time; the other's is good

@@ -19,7 +19,7 @@ from transition.state import schema
 
 MOODLE = "moodle_backup"
 NAME = "sauvegarde"
-FEW_RULES = ("assign", "forum", "gradebook", "logs")
+FEW_RULES = ("assign", "backups", "forum", "gradebook", "logs")
 
 Open = Callable[..., Campaign]
 Edit = Callable[[str, str], AbstractContextManager[None]]

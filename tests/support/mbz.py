@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -28,6 +30,19 @@ MAIN = """<?xml version="1.0" encoding="UTF-8"?>
 </information></moodle_backup>"""
 ACTIVITY = """<activity><moduleid>{0}</moduleid><modulename>quiz</modulename>
 <directory>activities/quiz_{0}</directory></activity>"""
+
+
+# What Moodle's own script leaves in the database: the folder of the file that it deletes (file_storage::
+# create_directory), once a course, and an event.
+LEFT = r"""INSERT IGNORE INTO mdl_files (contenthash, pathnamehash, contextid, component, filearea, itemid, filepath,
+ filename, userid, filesize, timecreated, timemodified) SELECT 'da39a3ee5e6b4b0d3255bfef95601890afd80709',
+ SHA1(CONCAT('/', id, '/backup/course/0/.')), id, 'backup', 'course', 0, '/', '.', 2, 0, 1795441286, 1795441286
+ FROM mdl_context WHERE contextlevel = 50 AND instanceid = {course};
+INSERT INTO mdl_logstore_standard_log (eventname, component, action, target, objecttable, objectid, crud, edulevel,
+ contextid, contextlevel, contextinstanceid, userid, courseid, timecreated, origin)
+ SELECT '\\core\\event\\course_backup_created', 'core', 'created', 'course_backup', 'course', instanceid, 'c', 0,
+ id, 50, instanceid, 2, instanceid, 1795441286, 'cli'
+ FROM mdl_context WHERE contextlevel = 50 AND instanceid = {course};"""
 
 
 def mbz_bytes(
@@ -73,8 +88,17 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
     return gzip.compress(written.getvalue())
 
 
-def stand_in(folder: Path) -> tuple[str, ...]:
-    """Put the script in a folder; returns the platform's ``moodle_command``. Its facts are in ``facts.json`` there."""
+def stand_in(folder: Path, moodle: "sa.URL") -> tuple[str, ...]:
+    """Put the script in a folder; returns the platform's ``moodle_command``. Its facts are in ``facts.json`` there.
+
+    :param moodle: the database that it writes in, as Moodle's own does.
+    """
+    database = {
+        "client": ["mariadb", "--no-defaults", f"--host={moodle.host}", f"--port={moodle.port}",
+                   f"--user={moodle.username}", moodle.database],
+        "password": moodle.password,
+    }  # fmt: skip
+    (folder / "database.json").write_text(json.dumps(database), encoding="utf-8")
     (folder / "backup.php").write_text(
         f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom tests.support.mbz import main\nmain()\n",
         encoding="utf-8",
@@ -112,6 +136,10 @@ def main() -> None:
         return
     if facts.pop("fails", False):
         sys.exit("Error writing to database")
+    database = json.loads((home / "database.json").read_text(encoding="utf-8"))
+    environment = {**os.environ, "MYSQL_PWD": database["password"] or ""}
+    left = LEFT.format(course=int(given["courseid"]))
+    subprocess.run(database["client"], input=left, text=True, check=True, env=environment)
     keep = facts.pop("keep", 1.0)
     content = mbz_bytes(**facts)
     name = f"sauvegarde-moodle2-course-{given['courseid']}-x-20260720-0200.mbz"

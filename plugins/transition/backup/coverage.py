@@ -15,8 +15,10 @@ from transition.campaign import Campaign
 from transition.rules.compile import Trace
 from transition.rules.model import load_rules
 from transition.side_by_side import side_by_side
+from transition.traces import Traces
 
 SPACES_AT_ONCE = 200  # bounds a manifest, the row groups of a file, and what a kill can cost
+_BACKUPS = "backups"  # the rule of Moodle's own backups and recycle bin
 _RANGES, _IDS_AT_ONCE = 16, 1_000_000  # a table read whole is read in so many parts, but none of fewer ids
 
 
@@ -66,13 +68,10 @@ def held_spaces(campaign: Campaign, spaces: Collection[int], rejected: list[str]
 def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = False) -> dict[int, str]:
     """The state (:func:`~transition.backup.manifest.state_of`) of each space in the database now; '' without traces.
 
-    :param lasting: leave out the tables that Moodle writes at every page view (of which only rules ``live`` tell).
+    :param lasting: only what a .mbz is made again for (:func:`_lasting`).
     """
     found: dict[int, dict[str, State]] = {courseid: {} for courseid in courses}
-    traces = backup_traces(campaign)
-    if lasting:
-        live = {rule.rule for rule in load_rules() if rule.live}
-        traces = {name: of_table for name, of_table in traces.items() if {trace.rule for trace in of_table} - live}
+    traces = _lasting(backup_traces(campaign)) if lasting else backup_traces(campaign)
     lock = Lock()
 
     def read(part: _Part) -> None:
@@ -85,6 +84,17 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
     parts = (part for name, of_table in traces.items() for part in _parts(campaign, name, of_table, courses))
     side_by_side(read, parts)
     return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
+
+
+def _lasting(traces: Traces) -> Traces:
+    """Without those of rules ``live``, which Moodle writes at every page view, and of rule ``backups``.
+
+    No .mbz holds the space's own backups nor its recycle bin, and to make one leaves a folder's row in that area of
+    ``files``: every file would be outdated once made.
+    """
+    left_out = {rule.rule for rule in load_rules() if rule.live} | {_BACKUPS}
+    lasting = {name: [trace for trace in of_table if trace.rule not in left_out] for name, of_table in traces.items()}
+    return {name: of_table for name, of_table in lasting.items() if of_table}
 
 
 @dataclass(frozen=True)

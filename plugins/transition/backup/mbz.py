@@ -77,9 +77,10 @@ def check_exchange(campaign: Campaign) -> Iterator[str]:
 def make_missing(campaign: Campaign, spaces: Mapping[int, str]) -> dict[int, str]:
     """Have Moodle back up those of these spaces that have no file of their present traces; why it failed for some.
 
-    A file is good as long as the space's traces have not changed since; views and last accesses (rules ``live``), which
-    such a file does not hold, do not count. A space whose traces are all gone needs no other one than it has. Each
-    space that fails is journalled. Call it before rows are backed up or keys are frozen: Moodle logs each such backup.
+    A file is good as long as the space's traces have not changed since; what such a file does not hold (views, last
+    accesses, the recycle bin, other backups) does not count. A space whose traces are all gone needs no other one than
+    it has. Each space that fails is journalled. Call it before rows are backed up or keys are frozen: Moodle logs each
+    such backup.
     :param spaces: course id to code.
     """
     failures: dict[int, str] = {}
