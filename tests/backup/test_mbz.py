@@ -184,3 +184,43 @@ def test_what_a_killed_run_left_is_cleared(ground: Ground, monkeypatch: pytest.M
     assert mbz.make_missing(campaign, {LI3INF01: ""}) == {}
     assert sorted(path.suffix for path in mbz._folder(campaign, LI3INF01).iterdir()) == [".json", ".mbz"]
     assert list(ground.exchange.iterdir()) == []
+
+
+def test_a_space_that_hangs_is_tried_once_a_run_and_rows_come_after_two(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mbz, "_SECONDS", 8)
+    campaign = ground.campaign("juillet")
+    with ground.failing({2: {"hangs": 60}, 3: {"hangs": 60}, 5: {"hangs": 60}}):
+        with pytest.raises(IncompleteBackupError, match=r"fichiers \.mbz de Moodle \(6 espaces pas encore essayés"):
+            july_backup(campaign)
+        assert sorted(ground.calls()) == [2, 3]
+        assert stale_spaces(campaign) == {}, "the rows of all have had their turn"
+        july_backup(campaign)  # as Airflow tries again
+        assert sorted(ground.calls()) == [4, 5, 6, 7, 8, 9]
+        late = ground.exchange / "backup-moodle2-course-2-x-1-0.mbz"
+        late.write_bytes(b"late")
+        failures = mbz.make_missing(campaign, dict.fromkeys(SPACES, ""), most_slow=None)  # as the freeze does
+    assert (ground.calls(), late.exists()) == ([], False)
+    assert failures.keys() == {2, 3, 5}
+    assert "backup.php n'a pas répondu en 8 s" in failures[5]
+    july_backup(ground.campaign("nouvelle"))
+    assert sorted(ground.calls()) == [2, 3, 5], "another run tries them again"
+
+
+def test_before_the_freeze_every_space_is_tried_however_many_hang(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mbz, "_SECONDS", 0)
+    campaign, scope = ground.campaign("août"), (2, 3, 4)
+    with campaign.engine.begin() as connection:
+        for courseid in scope:
+            connection.execute(
+                sa.insert(tables.decision).values(
+                    run=campaign.run, courseid=courseid, code="", shortname="", fullname="", category="",
+                    decision="reset", reason="essai", in_scope=True,
+                )
+            )  # fmt: skip
+    failures = complete_mbz(campaign)
+    assert failures.keys() == set(scope)
+    assert all("n'a pas répondu" in failure for failure in failures.values())

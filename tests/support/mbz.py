@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -131,6 +132,7 @@ def main() -> None:
     facts = json.loads((home / "facts.json").read_text(encoding="utf-8"))[given["courseid"]]
     with (home / "calls").open("a", encoding="utf-8") as calls:
         calls.write(f"{given['courseid']}\n")
+    time.sleep(facts.pop("hangs", 0))
     if facts.pop("dies", False):
         print("Destination directory does not exists or not writable.")  # and ends with 0, as the script does
         return

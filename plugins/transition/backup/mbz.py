@@ -22,14 +22,18 @@ from transition.backup import manifest as sets
 from transition.backup.coverage import present_states
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
-from transition.moodle.command_line import CommandLine
+from transition.moodle.command_line import CommandLine, SlowCommandError
 from transition.moodle.mbz import Mbz, UnusableMbzError, read_mbz, site_hash
 from transition.platforms import Platform, Strict
 from transition.progress import Progress
+from transition.state import tables
 
 _STAGE = "july_backup"
 _SCRIPT = "backup.php"
+_SLOW = "mbz_slow"  # in the journal: a space that took too long
 _SECONDS = 4 * 3600  # a space of many gigabytes
+_MOST_SLOW = 2  # spaces that may take that long before the rows have their turn: a task has 12 hours
+UNTRIED = "fichier .mbz de Moodle : pas encore essayé, trop d'espaces avant lui ayant pris trop de temps"
 _log = logging.getLogger(__name__)
 
 
@@ -74,32 +78,43 @@ def check_exchange(campaign: Campaign) -> Iterator[str]:
         )
 
 
-def make_missing(campaign: Campaign, spaces: Mapping[int, str]) -> dict[int, str]:
+def make_missing(campaign: Campaign, spaces: Mapping[int, str], most_slow: int | None = _MOST_SLOW) -> dict[int, str]:
     """Have Moodle back up those of these spaces that have no file of their present traces; why it failed for some.
 
     A file is good as long as the space's traces have not changed since; what such a file does not hold (views, last
     accesses, the recycle bin, other backups) does not count. A space whose traces are all gone needs no other one than
-    it has. Each space that fails is journalled. Call it before rows are backed up or keys are frozen: Moodle logs each
-    such backup.
+    it has. Each space that fails is journalled; one that took too long is not tried again by this run. Call it before
+    rows are backed up or keys are frozen: Moodle logs each such backup.
     :param spaces: course id to code.
+    :param most_slow: after so many spaces that took too long the others are left :data:`UNTRIED`; None: all are tried.
     """
-    failures: dict[int, str] = {}
     if not declared(campaign.platform):
-        return failures
+        return {}
     states = present_states(campaign, list(spaces), lasting=True)
     missing = [courseid for courseid in spaces if not _fresh(campaign, courseid, states[courseid])]
+    known = _slow(campaign)
+    failures = {courseid: known[courseid] for courseid in missing if courseid in known}
+    missing = [courseid for courseid in missing if courseid not in known]
+    for courseid in failures:
+        _clear(Path(str(campaign.platform.exchange)), courseid)  # Moodle may have gone on to its end
+    slow = 0
     progress = Progress("Fichiers .mbz de Moodle", len(missing), "espaces", "Mo")
-    for courseid in missing:
-        size = 0
+    for number, courseid in enumerate(missing):
+        if slow == most_slow:
+            return failures | dict.fromkeys(missing[number:], UNTRIED)
+        size, action = 0, "failed"
         try:
             made = _make(campaign, _Space(courseid, spaces[courseid], states[courseid]))
+        except SlowCommandError as error:
+            failures[courseid] = f"fichier .mbz de Moodle : {error}"
+            slow, action = slow + 1, _SLOW
         except (UnusableMbzError, UnreachableError, TransitionError) as error:
             failures[courseid] = f"fichier .mbz de Moodle : {error}"
         except OSError as error:
             failures[courseid] = f"fichier .mbz de Moodle : {type(error).__name__} ({error.strerror})"
         else:
-            size = made.bytes
-        _record(campaign, courseid, failures.get(courseid), size)
+            size, action = made.bytes, "mbz"
+        _record(campaign, courseid, action, failures.get(courseid), size)
         progress.step(size / 1e6)
     return failures
 
@@ -206,12 +221,21 @@ def _store(campaign: Campaign, space: _Space, source: Path, mbz: Mbz) -> Made:
     return made
 
 
-def _record(campaign: Campaign, courseid: int, failure: str | None, size: int) -> None:
+def _slow(campaign: Campaign) -> dict[int, str]:
+    """The spaces that took too long in this run, and what was said: hours each, with Moodle closed at the freeze."""
+    entry = tables.journal.c
+    query = sa.select(entry.courseid, entry.detail).where(
+        entry.run == campaign.run, entry.stage == _STAGE, entry.action == _SLOW
+    )
+    with campaign.engine.connect() as connection:
+        return dict(connection.execute(query).all())
+
+
+def _record(campaign: Campaign, courseid: int, action: str, failure: str | None, size: int) -> None:
     if failure:
         _log.warning("Espace %d : %s", courseid, failure)
     detail = failure or f"fichier .mbz de Moodle, ouvert et relu ({size} octets)"
     with campaign.engine.begin() as connection:
-        action = "failed" if failure else "mbz"
         journal.record(connection, campaign, _STAGE, action, courseid=courseid, detail=detail)
 
 

@@ -35,8 +35,8 @@ def july_backup(campaign: Campaign) -> None:
     """Back up every space that the run concerns and that has no verified backup of its present state.
 
     Writes nothing in Moodle. A space that fails is journalled and does not stop the others: it stays without a backup,
-    so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed, or
-    the storage is full.
+    so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed, the
+    storage is full, or Moodle's own backups took too long for all to have their turn.
     """
     with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
         _complete(campaign, concerned_spaces(campaign), closing)
@@ -67,7 +67,7 @@ def complete_mbz(campaign: Campaign) -> dict[int, str]:
     the platform declares no such files.
     """
     with campaign.lock(_STAGE):
-        return mbz.make_missing(campaign, concerned_spaces(campaign, in_scope=True))
+        return mbz.make_missing(campaign, concerned_spaces(campaign, in_scope=True), most_slow=None)
 
 
 def complete_backup(campaign: Campaign) -> dict[int, str]:
@@ -97,6 +97,9 @@ def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, 
     closing["detail"] = _summary(campaign, len(spaces), len(stale), rows, len(failures))
     if unmade:
         closing["detail"] = f"{closing['detail']}, {len(unmade)} sans fichier .mbz de Moodle"
+    if untried := list(unmade.values()).count(mbz.UNTRIED):
+        waiting = counted(untried, "espace pas encore essayé", "espaces pas encore essayés")
+        broken.add(f"fichiers .mbz de Moodle ({waiting}, d'autres ayant pris trop de temps)")
     if broken:
         raise IncompleteBackupError(f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}.")
     return {**unmade, **failures}

@@ -10,6 +10,10 @@ from transition.errors import TransitionError, UnreachableError
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
 
 
+class SlowCommandError(UnreachableError):
+    """A script took longer than it may."""
+
+
 @dataclass(frozen=True)
 class CommandLine:
     """How to run a script of ``admin/cli``.
@@ -24,7 +28,8 @@ class CommandLine:
         """Run a script to its end, without a shell; returns what it printed.
 
         Raises :class:`TransitionError` if the first word is no program or an argument is not plain, and
-        :class:`UnreachableError` if the script fails or takes longer than ``seconds``: a later try may succeed.
+        :class:`UnreachableError` if the script fails or takes longer than ``seconds`` (:class:`SlowCommandError`): a
+        later try may succeed.
         """
         command = [*self.prefix[:-1], f"{self.prefix[-1].rstrip('/')}/{script}", *arguments]
         for argument in arguments:
@@ -39,7 +44,7 @@ class CommandLine:
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise UnreachableError(
+            raise SlowCommandError(
                 f"La commande de Moodle {script} n'a pas répondu en {seconds:.0f} s : vérifiez la clé moodle_command du"
                 " fichier de la plateforme et l'accès au serveur de Moodle."
             ) from None
