@@ -220,6 +220,30 @@ def test_an_ex_space_that_no_campaign_archived_is_due_a_year_after_it_was_modifi
     world.execute(f"DELETE FROM {MOODLE}.mdl_course WHERE id > 90000")
 
 
+def test_however_many_spaces_are_due_the_list_shows_every_folder_and_schema(
+    old: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = "category, visible, visibleold, summary, cacherev"
+    modified = int(datetime(2020, 3, 1, tzinfo=UTC).timestamp())
+    old.execute(
+        f"INSERT INTO {MOODLE}.mdl_course (id, fullname, shortname, idnumber, timemodified, {columns})"
+        " WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 249)"
+        f" SELECT 91000 + i, 'ex_Ancien', CONCAT('ex_A', i), CONCAT('A', i), {modified} + 86400 * (i MOD 3), {columns}"
+        f" FROM {MOODLE}.mdl_course, n WHERE id = {EX_SPACE}"
+    )
+    list_due(old.open("many"))
+    lines = capsys.readouterr().out.splitlines()
+    old.execute(f"DELETE FROM {MOODLE}.mdl_course WHERE id >= 91000")
+    due = [line for line in lines if line.startswith(("| supprimer ", "| masquer "))]
+    assert [line.split(" | ")[2].split(" : ")[0] for line in due] == [
+        "sauvegardes 2021", "exports des notes 2021", "pads 2021", f"schéma {NAME}_2021", "250 espaces", "2 espaces",
+    ]  # fmt: skip
+    assert due[4].startswith("| masquer | 2020 | 250 espaces : espace A0 (cours 91000), espace A1 (cours 91001), ")
+    assert due[4].endswith(", espace A19 (cours 91019) et 230 autres |  | 01/03/2020 – 03/03/2020 |")
+    assert "| 2 espaces : espace OLD90001 (cours 90001), espace OLD90002 (cours 90002) |" in due[5]
+    assert "Tous les espaces sont nommés dans la table expiry_item de l'état." in lines
+
+
 def test_a_space_that_moodle_does_not_delete_blocks_no_other(old: World) -> None:
     refusing = moodle_command(old, '[ $id = 90002 ] || { echo "disk full" >&2; exit 1; }; $sql "DELETE FROM mdl_course'
                                    ' WHERE id = $id"')  # fmt: skip

@@ -1,6 +1,7 @@
 """The list as a person reads it: in the task's log, and in Airflow before approving."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from transition.campaign import Campaign
 from transition.expiry.item import Item
@@ -12,7 +13,6 @@ KINDS = {
     "schema": "schéma", "space": "espace",
 }  # fmt: skip
 _ACTIONS = {"delete": "supprimer", "hide": "masquer"}
-_SHOWN = 200
 _NAMED = 20
 
 
@@ -33,20 +33,19 @@ def size(item: Item) -> str:
 
 
 def list_page(campaign: Campaign, items: Collection[Item]) -> str:
-    """The list, as Markdown: all that goes, then what stays and why, then what never goes."""
+    """The list, as Markdown: all that goes, then what stays and why, then what never goes.
+
+    Each folder and schema has its line, before the spaces: however many these are, nothing else is hidden by them.
+    """
     going = [item for item in items if item.action != "keep"]
     parts = [f"Conservation — {campaign.platform.label}"]
     if going:
-        rows = [
-            f"| {_ACTIONS[item.action]} | {item.year} | {title(item)} | {size(item)} | {_since(campaign, item)} |"
-            for item in going[:_SHOWN]
-        ]
+        spaces = _spaces(going)
+        lines = [[item] for item in going if item.kind != "space"] + spaces
         head = ["| Action | Année | Quoi | Contenu | Âge compté depuis |", "|---|---|---|---|---|"]
-        parts += ["À l'échéance :", "\n".join([*head, *rows])]
-        if len(going) > _SHOWN:
-            parts.append(
-                f"… et {counted(len(going) - _SHOWN, 'autre', 'autres')}, dans la table expiry_item de l'état."
-            )
+        parts += ["À l'échéance :", "\n".join([*head, *(_line(campaign, line) for line in lines)])]
+        if any(len(line) > _NAMED for line in spaces):
+            parts.append("Tous les espaces sont nommés dans la table expiry_item de l'état.")
         warnings = sorted({item.reason for item in going if item.reason})
         parts += [f"**Attention : {warning}.**" for warning in warnings]
     else:
@@ -63,12 +62,35 @@ def _kept(items: Collection[Item]) -> list[str]:
     for item in items:
         if item.action == "keep":
             by_reason.setdefault((item.year, item.reason), []).append(title(item))
-    lines = []
-    for (year, reason), names in by_reason.items():
-        more = f" et {counted(len(names) - _NAMED, 'autre', 'autres')}" if len(names) > _NAMED else ""
-        lines.append(f"- {year} : {', '.join(names[:_NAMED])}{more} : {reason}")
-    return lines
+    return [f"- {year} : {_named(names)} : {reason}" for (year, reason), names in by_reason.items()]
 
 
-def _since(campaign: Campaign, item: Item) -> str:
-    return day(item.since, campaign.platform.zone) if item.since else ""
+def _spaces(items: Collection[Item]) -> list[list[Item]]:
+    """The spaces among these, by year and action."""
+    found: dict[tuple[int, str], list[Item]] = {}
+    for item in items:
+        if item.kind == "space":
+            found.setdefault((item.year, item.action), []).append(item)
+    return list(found.values())
+
+
+def _line(campaign: Campaign, items: Sequence[Item]) -> str:
+    """A line of the table: one item, or spaces of one year that have the same fate."""
+    first, names = items[0], _named([title(item) for item in items])
+    what = f"{counted(len(items), 'espace', 'espaces')} : {names}" if len(items) > 1 else names
+    number, amount = sum(item.number for item in items), sum(item.amount for item in items)
+    held = size(replace(first, number=number, amount=amount))
+    return f"| {_ACTIONS[first.action]} | {first.year} | {what} | {held} | {_since(campaign, items)} |"
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first names, and how many others there are."""
+    more = f" et {counted(len(names) - _NAMED, 'autre', 'autres')}" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _since(campaign: Campaign, items: Sequence[Item]) -> str:
+    """The day, or the first and the last one, from which their age counts."""
+    moments = sorted(item.since for item in items if item.since)
+    days = [day(moment, campaign.platform.zone) for moment in (*moments[:1], *moments[-1:])]
+    return " – ".join(dict.fromkeys(days))
