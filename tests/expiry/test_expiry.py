@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, in_months, moodle_command, reasons
+from tests.support.backup_sets import LOSSES, add_older
 from tests.support.dump import Difference, compare, dump
 from transition import storage
 from transition.campaign import Campaign, now
@@ -172,6 +173,16 @@ def test_the_schema_that_is_the_only_copy_stays_as_long_as_a_backup_would(world:
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert said("altered") == "keep seule copie de 1 espace, sans sauvegarde intacte"
     file.write_bytes(content)
+    newest, intact = file.parent, world.storage.parent / "intact"
+    shutil.copytree(newest, intact)
+    older = add_older(newest)
+    assert said("two sets") == "delete"
+    for loss, lose in LOSSES.items():
+        lose(newest)
+        assert said(loss) == "keep seule copie de 1 espace, sans sauvegarde intacte"
+        shutil.rmtree(newest, ignore_errors=True)
+        shutil.copytree(intact, newest)
+    shutil.rmtree(older)
     folder = world.storage / "2026" / "backup"
     folder.rename(folder.with_name("elsewhere"))
     assert said("none").startswith("keep à garder jusqu'au ")

@@ -1,6 +1,7 @@
 """A space that was reset comes back as it was: every row of every table, from either source."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.restore.conftest import NAME, World
+from tests.support.backup_sets import LOSSES, OLDER, add_older
 from tests.support.campaign import run_chain
 from tests.support.dump import Rows, compare
 from transition.errors import TransitionError
@@ -360,6 +362,30 @@ def test_a_damaged_backup_is_refused(world: World, damage: Callable[[Path], None
     with pytest.raises(TransitionError, match=r"quiz_attempts\.parquet"):
         restore(world.open("restore"), everything("LI3INF01"))
     assert compare(before, world.dump()) == {}
+
+
+def test_an_older_set_does_not_pass_for_the_last_one_of_before_the_reset(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    [newest] = Path(world.campaign.platform.storage).glob("*/2026/backup/*")
+    shutil.copytree(newest, tmp_path / "intact")
+    add_older(newest)
+    before = world.dump()
+    caplog.set_level(logging.INFO)
+    for name, lose in LOSSES.items():
+        lose(newest)
+        with pytest.raises(TransitionError, match=rf"^La dernière sauvegarde de l'espace LI3INF01 .*\({newest.name}\)"):
+            restore(world.open(name), everything("LI3INF01"))
+        assert "copiées dans le schéma" in restore(world.open(name), everything("LI3INF01", conflicts="scratch"))
+        assert f"({newest.name}) manque ou n'est plus vérifiée" in caplog.text
+        assert f"vient de la sauvegarde {OLDER}" in caplog.text
+        assert compare(before, world.dump()) == {}
+        caplog.clear()
+        shutil.rmtree(newest, ignore_errors=True)
+        shutil.copytree(tmp_path / "intact", newest)
+    restore(world.open("intact"), everything("LI3INF01"))
+    assert f"vient de la sauvegarde {newest.name}" in caplog.text
 
 
 def test_messages_name_no_student(world: World, caplog: pytest.LogCaptureFixture) -> None:

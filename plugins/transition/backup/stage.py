@@ -13,6 +13,7 @@ from transition.backup import mbz
 from transition.backup.coverage import slices, stale_spaces
 from transition.backup.divided import divided_tables
 from transition.backup.file_contents import keep_contents
+from transition.backup.journalled import record_held
 from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
 from transition.backup.rows import backup_traces, concerned_spaces, selected_rows
 from transition.backup.runs import TableRows, read_rows
@@ -221,6 +222,7 @@ def _verify(campaign: Campaign, manifest: Manifest) -> dict[int, str]:
         _log.warning("%s", detail)
     with campaign.engine.begin() as connection:
         journal.record(connection, campaign, _STAGE, "verified", rows_before=rows, rows_after=rows, detail=detail)
+        record_held(connection, campaign, manifest.name, manifest.spaces)
     return {}
 
 

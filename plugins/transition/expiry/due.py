@@ -9,6 +9,7 @@ from typing import get_args
 import sqlalchemy as sa
 
 from transition import contents, storage
+from transition.backup.journalled import newest_sets
 from transition.backup.manifest import VERIFIED, Verified, verified_sets
 from transition.campaign import Campaign
 from transition.expiry import inventory
@@ -29,12 +30,12 @@ class Backups:
     """The verified sets of a year.
 
     :param newest: when the newest one was verified (UTC). :param digests: of their files, by path below the folder.
-    :param spaces: for each set, when it was made and the courses that it holds.
+    :param spaces: for each set, its name, when it was made and the courses that it holds.
     """
 
     newest: datetime | None
     digests: dict[str, str]
-    spaces: Sequence[tuple[datetime, frozenset[int]]]
+    spaces: Sequence[tuple[str, datetime, frozenset[int]]]
 
 
 def find(campaign: Campaign, now: datetime) -> dict[Item, Inventory]:
@@ -140,7 +141,7 @@ class _Year:
         return kept
 
     def _without_backup(self) -> int:
-        """How many of the spaces that were reset have no intact backup from before."""
+        """How many of the spaces that were reset have no intact backup from before, the last one that was made."""
         decision, run = tables.decision, tables.run
         resets = (
             sa.select(decision.c.courseid, run.c.frozen_at)
@@ -149,16 +150,20 @@ class _Year:
             .where(decision.c.in_scope == sa.true())
         )
         with self.campaign.engine.connect() as connection:
-            wanted = connection.execute(resets).all()
+            wanted = {(courseid, frozen_at) for courseid, frozen_at in connection.execute(resets)}
         folder = storage.folder(self.campaign, "backup")
         for name, digest in self.backups.digests.items():
             if not (folder / name).exists() or storage.sha256(folder / name) != digest:
                 return len({courseid for courseid, _ in wanted})
+        newest = newest_sets(self.campaign, wanted)
         return len(
             {
                 courseid
                 for courseid, frozen_at in wanted
-                if not any(courseid in spaces and made <= frozen_at for made, spaces in self.backups.spaces)
+                if not any(
+                    courseid in spaces and made <= frozen_at and name >= newest[courseid, frozen_at]
+                    for name, made, spaces in self.backups.spaces
+                )
             }
         )
 
@@ -207,11 +212,11 @@ def measure(campaign: Campaign, item: Item, digests: Mapping[str, str] = _NONE) 
 def read_backups(campaign: Campaign) -> Backups:
     """The verified sets of the campaign's year."""
     newest: datetime | None = None
-    digests, spaces = dict[str, str](), list[tuple[datetime, frozenset[int]]]()
+    digests, spaces = dict[str, str](), list[tuple[str, datetime, frozenset[int]]]()
     for backup in verified_sets(campaign, []):
         mark = Verified.model_validate_json((backup.folder / VERIFIED).read_bytes())
         newest = max(newest or mark.verified_at, mark.verified_at)
         name = backup.folder.name
         digests |= {f"{name}/{file.file}": file.sha256 for file in backup.manifest.tables.values()}
-        spaces.append((backup.manifest.created_at, frozenset(backup.manifest.spaces)))
+        spaces.append((backup.manifest.name, backup.manifest.created_at, frozenset(backup.manifest.spaces)))
     return Backups(newest, digests, spaces)

@@ -1,17 +1,21 @@
 """Which space a code names, and what the campaign's runs did to it."""
 
 import difflib
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from transition.apogee.codes import compare_key
+from transition.backup.journalled import newest_sets
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.state import tables
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,12 @@ def find_space(campaign: Campaign, code: str) -> Space:
     return Space(courseid, code, courseid in codes, [reset for reset in resets if reset.run > since])
 
 
-def backup_sets(campaign: Campaign, space: Space) -> list[tuple[Reset, BackupSet]]:
+def backup_sets(campaign: Campaign, space: Space, *, older: bool = False) -> list[tuple[Reset, BackupSet]]:
     """For each reset of the space, the verified backup that it was preceded by, latest first.
 
-    A set made after the freeze holds what the new year did: never taken. Raises :class:`TransitionError` without any.
+    A set made after the freeze holds what the new year did: never taken. Raises :class:`TransitionError` without any,
+    and if the last one made before a reset is lost or altered.
+    :param older: take an older one in its place, and warn.
     """
     rejected: list[str] = []
     wanted = {reset.run: reset for reset in space.resets}
@@ -78,6 +84,16 @@ def backup_sets(campaign: Campaign, space: Space) -> list[tuple[Reset, BackupSet
                     found[number] = (reset, backup)
         if len(found) == len(wanted):
             break
+    if lost := _lost(campaign, space, found):
+        sentence = (
+            f"La dernière sauvegarde de l'espace {space.code} d'avant sa réinitialisation ({', '.join(lost)}) manque ou"
+            f" n'est plus vérifiée dans le stockage de {campaign.platform.label}, année {campaign.year} ; une plus"
+            " ancienne n'a pas ses dernières lignes : remettez une copie intacte de ce jeu, puis relancez, ou restaurez"
+            " la plus ancienne dans un schéma d'essai (conflits : scratch)."
+        )
+        if not older:
+            raise TransitionError(sentence + "".join(f"\n  - {reason}" for reason in rejected))
+        _log.warning("%s", sentence)
     if not found:
         raise TransitionError(
             f"Aucune sauvegarde vérifiée de l'espace {space.code} d'avant sa réinitialisation dans le stockage de"
@@ -85,6 +101,18 @@ def backup_sets(campaign: Campaign, space: Space) -> list[tuple[Reset, BackupSet
             + "".join(f"\n  - {reason}" for reason in rejected)
         )
     return [found[number] for number in sorted(found, reverse=True)]
+
+
+def _lost(campaign: Campaign, space: Space, found: Mapping[int, tuple[Reset, BackupSet]]) -> list[str]:
+    """The sets that the journal says held the space last before a reset, where what is found is older, or nothing."""
+    newest = newest_sets(campaign, {(space.courseid, reset.frozen_at) for reset in space.resets})
+    lost = set()
+    for reset in space.resets:
+        name = newest[space.courseid, reset.frozen_at]
+        taken = found[reset.run][1].manifest.name if reset.run in found else ""
+        if taken < name:
+            lost.add(name)
+    return sorted(lost)
 
 
 def _came_back(connection: sa.Connection, campaign: Campaign, courseid: int, last: int) -> int:

@@ -81,7 +81,7 @@ def restore(campaign: Campaign, request: Request) -> str:
                 f"L'espace {request.code} a été supprimé de Moodle : restaurez-le dans un schéma d'essai (conflits :"
                 " scratch)."
             )
-        with _held(campaign, space) as (held, lost):
+        with _held(campaign, space, request) as (held, lost):
             closing["detail"] = _restore(_Work(campaign, request, space, held, lost))
     _log.info("%s", closing["detail"])
     return str(closing["detail"])
@@ -100,13 +100,13 @@ def under_way(campaign: Campaign) -> Iterator[str]:
 
 
 @contextmanager
-def _held(campaign: Campaign, space: Space) -> Iterator[tuple[Held, dict[str, int]]]:
+def _held(campaign: Campaign, space: Space, request: Request) -> Iterator[tuple[Held, dict[str, int]]]:
     """Where the space's rows are, and how many of a backup's rows, by table, have nothing left to hang from."""
     archive = Held(campaign, campaign.archive_schema, space.courseid)
     if archive.exists:
         yield archive, {}
         return
-    sets = backup_sets(campaign, space)
+    sets = backup_sets(campaign, space, older=request.conflicts == "scratch")  # it writes nothing in Moodle
     _log.info(
         "Le schéma d'archive %s n'existe plus : l'espace %s vient de la sauvegarde %s.",
         campaign.archive_schema, space.code, ", ".join(backup.manifest.name for _, backup in sets),

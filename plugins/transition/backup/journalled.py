@@ -1,0 +1,37 @@
+"""What the journal says of the verified sets: an older one must not pass for one that is lost or altered since."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from transition import journal
+from transition.campaign import Campaign
+from transition.state import tables
+
+_STAGE, _HELD = "july_backup", "held"
+
+
+def record_held(connection: sa.Connection, campaign: Campaign, name: str, spaces: Collection[int]) -> None:
+    """Write down, in the caller's transaction, that the set of that name was verified with these spaces in it."""
+    for courseid in spaces:
+        journal.record(connection, campaign, _STAGE, _HELD, courseid=courseid, detail=name)
+
+
+def newest_sets(campaign: Campaign, resets: Collection[tuple[int, datetime]]) -> dict[tuple[int, datetime], str]:
+    """The name of the newest set that held each space before it was reset; '' if the journal knows of none.
+
+    :param resets: course id, and when its keys were frozen (UTC).
+    """
+    entry = tables.journal.c
+    held = sa.select(entry.courseid, entry.at, entry.detail).where(
+        entry.year == campaign.year, entry.stage == _STAGE, entry.action == _HELD
+    )
+    sets: dict[int, list[tuple[datetime, str]]] = {}
+    with campaign.engine.connect() as connection:
+        for courseid, at, name in connection.execute(held):
+            sets.setdefault(courseid, []).append((at, name))
+    return {
+        (courseid, moment): max((name for at, name in sets.get(courseid, ()) if at <= moment), default="")
+        for courseid, moment in resets
+    }
