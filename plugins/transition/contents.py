@@ -57,7 +57,7 @@ def file_contents(campaign: Campaign) -> None:
 
 
 def check_dataroot(campaign: Campaign) -> Iterator[str]:
-    """For preflight: the declared folder is the site's own, and may be written in."""
+    """For preflight, and the backup that misses a content: the declared folder is the site's own, and is writable."""
     if not campaign.platform.dataroot:
         return
     filedir, files = _filedir(campaign), campaign.moodle["files"]
@@ -138,18 +138,24 @@ def is_kept(campaign: Campaign, contenthash: str) -> bool:
     return target.exists() and _sha1(target) == contenthash
 
 
+def is_whole(campaign: Campaign, contenthash: str) -> bool:
+    """Whether Moodle's filedir holds a content, unaltered: it is read whole."""
+    source = _in(_filedir(campaign), contenthash)
+    return source.exists() and _sha1(source) == contenthash
+
+
 def keep_copy(campaign: Campaign, contenthash: str) -> bool:
     """Have the archive hold a content of Moodle's, its SHA-1 checked; False: Moodle has lost it, or holds it altered.
 
     Whatever the archive held under that name and is not the content is replaced. Raises :class:`OSError`.
     """
-    source, target = _in(_filedir(campaign), contenthash), _in(storage.folder(campaign, "filedir"), contenthash)
     if is_kept(campaign, contenthash):
         return True
-    if not source.exists() or _sha1(source) != contenthash:
+    if not is_whole(campaign, contenthash):
         return False
+    target = _in(storage.folder(campaign, "filedir"), contenthash)
     storage.make_private(target.parent)
-    _copy(source, target, contenthash)
+    _copy(_in(_filedir(campaign), contenthash), target, contenthash)
     return True
 
 

@@ -14,6 +14,7 @@ from tests.conftest import unpack_filedir
 from transition import contents
 from transition.backup import file_contents
 from transition.backup.coverage import stale_spaces
+from transition.backup.manifest import verified_sets
 from transition.backup.read import read_space
 from transition.backup.stage import IncompleteBackupError, july_backup
 from transition.campaign import Campaign
@@ -96,13 +97,17 @@ def wanted_size(wanted: dict[int, dict[str, int]], contenthash: str) -> int:
     return next(named[contenthash] for named in wanted.values() if contenthash in named)
 
 
-def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing(declared: Declared) -> None:
+def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing_until_it_is_back(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     campaign = declared("juillet")
     files = campaign.moodle["files"].c
     with campaign.engine.connect() as connection:
         query = sa.select(files.contenthash).where(files.component == "assignsubmission_file", files.filesize > 0)
         gone = connection.execute(query.limit(1)).scalar_one()
-    Path(str(contents._in(contents._filedir(campaign), gone))).unlink()
+    place = Path(str(contents._in(contents._filedir(campaign), gone)))
+    content = place.read_bytes()
+    place.unlink()
     july_backup(campaign)
     lost = [space for space in the_set(campaign).manifest.spaces.values() if space.contents and space.contents.lost]
     assert {space.contents.lost for space in lost if space.contents} == {(gone,)}
@@ -111,6 +116,52 @@ def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing(declared: Decl
         f"1 contenu de fichier que Moodle n'a plus en bon état (dont {gone})"
         in journalled(campaign, "verified")[0].detail
     )
+
+    place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert stale_spaces(campaign) == {}, "what is altered is lost still"
+    place.write_bytes(content)
+    stale = stale_spaces(campaign)
+    assert len(stale) == len(lost)
+    assert all(f": 1 contenu perdu est revenu dans Moodle ({gone}" in reason for reason in stale.values())
+    with monkeypatch.context() as patch:
+        patch.setattr(file_contents, "is_whole", unreadable)
+        assert stale_spaces(campaign) == stale, "the backup will say what is wrong with it"
+    july_backup(declared("encore"))
+    assert stale_spaces(campaign) == {}
+    held = the_set(campaign).manifest.spaces
+    assert held.keys() == stale.keys()
+    assert [space.contents.lost for space in held.values() if space.contents] == [()] * len(held)
+    assert contents.is_kept(campaign, gone)
+
+
+def unreadable(*_: Any) -> bool:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_data_folder_that_vanishes_meanwhile_is_not_taken_for_lost_contents(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, keep, copied = declared("juillet"), contents.keep_copy, list[str]()
+    dataroot = Path(str(campaign.platform.dataroot))
+
+    def dropping(given: Campaign, contenthash: str) -> bool:
+        if len(copied) == 5:
+            dataroot.rename(dataroot.with_name("ailleurs"))
+        copied.append(contenthash)
+        return keep(given, contenthash)
+
+    with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError, match="filedir n'existe pas"):
+        patch.setattr(file_contents, "keep_copy", dropping)
+        july_backup(campaign)
+    entries = [entry for entry in journalled(campaign, "failed") if "filedir n'existe pas" in entry.detail]
+    failed = {entry.courseid for entry in entries if entry.courseid}
+    dataroot.with_name("ailleurs").rename(dataroot)
+    assert failed
+    assert stale_spaces(campaign).keys() >= failed
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+    spaces = [space for backup in verified_sets(campaign, []) for space in backup.manifest.spaces.values()]
+    assert all(space.contents and space.contents.lost == () for space in spaces)
 
 
 def test_a_full_disk_fails_the_spaces_concerned_and_is_taken_up_again(

@@ -13,7 +13,8 @@ from transition.backup.manifest import BackupSet, Contents, TableFile
 from transition.backup.read import read_space
 from transition.backup.runs import SPACE
 from transition.campaign import Campaign
-from transition.contents import EMPTY, keep_copy, kept_sizes
+from transition.contents import EMPTY, check_dataroot, is_whole, keep_copy, kept_sizes
+from transition.french import counted
 from transition.progress import Progress
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -22,18 +23,18 @@ _COLUMNS = [SPACE, "contenthash", "filesize"]
 
 def keep_contents(
     campaign: Campaign, folder: UPath, files: TableFile | None, courses: Collection[int]
-) -> tuple[dict[int, Contents], dict[int, str], bool]:
+) -> tuple[dict[int, Contents], dict[int, str], str]:
     """Copy the contents that a new set's table ``files`` names, whatever was copied before checked again.
 
-    Returns what each space has, why the contents of others could not be stored, and whether the storage is full. A
-    content that Moodle itself has lost, or holds altered, is counted and does not fail its space: nobody can back it up
-    any more. Without ``dataroot``, nothing.
+    Returns what each space has, why the contents of others could not be stored, and what would fail any other space
+    (the storage is full, the data folder is gone), or ''. A content that Moodle itself has lost, or holds altered, is
+    counted and does not fail its space: nobody can back it up any more. Without ``dataroot``, nothing.
     """
     if not campaign.platform.dataroot:
-        return {}, {}, False
+        return {}, {}, ""
     wanted = dict(_named(folder, files)) if files else {}
     sizes = {contenthash: size for named in wanted.values() for contenthash, size in named.items()}
-    lost, failed, full = set[str](), dict[str, str](), False
+    lost, failed, stopped = set[str](), dict[str, str](), ""
     progress = Progress("Contenus des fichiers", len(sizes), "contenus", "Mo")
     for contenthash, size in sorted(sizes.items()):
         try:
@@ -41,8 +42,13 @@ def keep_contents(
                 lost.add(contenthash)
         except OSError as error:
             failed[contenthash] = f"contenu {contenthash} : copie impossible ({type(error).__name__})"
-            full |= error.errno in _FULL
+            if error.errno in _FULL:
+                stopped = "le stockage de la sauvegarde est plein"
         progress.step(size / 1e6)
+    # A folder that vanished meanwhile (a mount that dropped) looks like contents that Moodle has lost.
+    if lost and (fault := next(check_dataroot(campaign), "")):
+        stopped = fault
+        failed |= dict.fromkeys(lost, f"contenus des fichiers : {fault}")
     kept, failures = dict[int, Contents](), dict[int, str]()
     for courseid in courses:
         mine = wanted.get(courseid, {})
@@ -52,11 +58,12 @@ def keep_contents(
         missing = tuple(sorted(lost & mine.keys()))
         present = [size for contenthash, size in mine.items() if contenthash not in missing]
         kept[courseid] = Contents(number=len(present), bytes=sum(present), lost=missing)
-    return kept, failures, full
+    return kept, failures, stopped
 
 
 def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[int]) -> dict[int, str]:
-    """The spaces, among these, whose contents are not all in the storage with their size, and a French reason."""
+    """The spaces, among these, whose contents are not all in the storage with their size, or of which Moodle has again
+    one that it had lost, and a French reason."""
     found: dict[int, str] = {}
     wanted: dict[int, dict[str, int]] = {}
     for courseid in courses:
@@ -66,6 +73,9 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
                 found[courseid] = f"sauvegarde {backup.manifest.name} : sans le contenu des fichiers"
         else:
             wanted[courseid] = named_contents(backup, courseid)
+            if back := [contenthash for contenthash in contents.lost if _is_back(campaign, contenthash)]:
+                what = counted(len(back), "contenu perdu est revenu", "contenus perdus sont revenus")
+                found[courseid] = f"sauvegarde {backup.manifest.name} : {what} dans Moodle ({back[0]}…)"
     sizes = kept_sizes(campaign, {contenthash for named in wanted.values() for contenthash in named})
     for courseid, named in wanted.items():
         if bad := sorted(c for c, size in named.items() if sizes.get(c) != size):
@@ -73,6 +83,14 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
                 f"sauvegarde {backup.manifest.name} : contenus de fichiers absents ou altérés, {len(bad)} ({bad[0]}…)"
             )
     return found
+
+
+def _is_back(campaign: Campaign, contenthash: str) -> bool:
+    """Whether Moodle's folder holds again what it had lost; one that cannot be read is for the next backup to name."""
+    try:
+        return bool(campaign.platform.dataroot) and is_whole(campaign, contenthash)
+    except OSError:
+        return True
 
 
 def named_contents(backup: BackupSet, courseid: int) -> dict[str, int]:

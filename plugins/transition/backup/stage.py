@@ -158,9 +158,9 @@ def _write_set(
             if written.file:
                 files[table] = written.file
         progress.step(files[table].rows if table in files else 0)
-    kept, unkept, full = keep_contents(campaign, folder, files.get("files"), spaces)
-    if full:
-        broken.add("contenus des fichiers (le stockage de la sauvegarde est plein)")
+    kept, unkept, stopped = keep_contents(campaign, folder, files.get("files"), spaces)
+    if stopped:
+        broken.add(f"contenus des fichiers ({stopped})")
     failures |= unkept
     manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files, kept)
     failures |= _verify(campaign, manifest)
