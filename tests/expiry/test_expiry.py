@@ -155,6 +155,8 @@ def test_what_is_not_ours_or_still_serves_stays(old: World) -> None:
         assert found[f"2021 schema {NAME}_2021"].startswith(f"keep la table {table} n'est pas d'une archive")
         assert found["2021 backup backup"] == "delete", "the year can still be restored"
         assert found["2021 filedir filedir"] == "keep sert encore aux restaurations de l'année"
+        left = f"Il ne restera de 2021 que : contenus de fichiers 2021, schéma {NAME}_2021, les rapports."
+        assert left in stage.page(campaign).splitlines()
         old.execute(f"DROP TABLE {NAME}_2021.{table}")
 
 
@@ -253,6 +255,8 @@ def test_however_many_spaces_are_due_the_list_shows_every_folder_and_schema(
     assert due[4].endswith(", espace A19 (cours 91019) et 230 autres |  | 01/03/2020 – 03/03/2020 |")
     assert "| 2 espaces : espace OLD90001 (cours 90001), espace OLD90002 (cours 90002) |" in due[5]
     assert "Tous les espaces sont nommés dans la table expiry_item de l'état." in lines
+    remains = [line for line in lines if line.startswith("Il ne restera")]
+    assert remains == ["Il ne restera de 2021 que : les rapports."], "2026 loses nothing"
 
 
 def test_a_space_that_moodle_does_not_delete_blocks_no_other(old: World) -> None:

@@ -1,6 +1,6 @@
 """The list as a person reads it: in the task's log, and in Airflow before approving."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from transition.campaign import Campaign
@@ -48,12 +48,21 @@ def list_page(campaign: Campaign, items: Collection[Item]) -> str:
             parts.append("Tous les espaces sont nommés dans la table expiry_item de l'état.")
         warnings = sorted({item.reason for item in going if item.reason})
         parts += [f"**Attention : {warning}.**" for warning in warnings]
+        parts += _remains(items)
     else:
         parts.append("Rien n'est à l'échéance.")
     if kept := _kept(items):
         parts += ["Conservés :", "\n".join(kept)]
     parts.append("Les rapports de chaque année et le journal sont la preuve : ils ne sont jamais supprimés.")
     return "\n\n".join(parts)
+
+
+def _remains(items: Collection[Item]) -> Iterator[str]:
+    """Of each year that loses a folder or a schema, what still exists afterwards."""
+    stored = [item for item in items if item.kind != "space"]
+    for year in sorted({item.year for item in stored if item.action != "keep"}):
+        kept = [title(item) for item in stored if item.year == year and item.action == "keep"]
+        yield f"Il ne restera de {year} que : {', '.join([*kept, 'les rapports'])}."
 
 
 def _kept(items: Collection[Item]) -> list[str]:
