@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,21 @@ from tests.backup.test_backup import L1MAT101, LI3INF01, alter, truncate
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
 from tests.support.mbz import facts_of, stand_in
+from transition import storage
 from transition.backup import manifest as sets
 from transition.backup.coverage import present_states
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.files import rules_folder
 from transition.spaces import record_contexts
-from transition.state import schema
+from transition.state import schema, tables
 
 STAGES = (
     "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval", "freeze", "purge",
+)  # fmt: skip
+BEFORE_FREEZE = (
+    "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval", "create_spaces",
+    "maintenance_on",
 )  # fmt: skip
 FILE = "assign_submission.parquet"
 
@@ -52,6 +58,29 @@ def open_campaign(real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.Mo
         return campaign
 
     return open_
+
+
+def whole_campaign(moodle: sa.Engine, folder: Path) -> Campaign:
+    """A campaign on two spaces, with every rule."""
+    reference_feed(folder / "feed")
+    add_newcomers(moodle)
+    return Campaign(
+        reference_platform(folder / "storage", name="deux"), 2026, "essai", moodle, feed=folder / "feed", dry_run=False,
+        courses=("LI3INF01", "L1MAT101"),
+    )  # fmt: skip
+
+
+def lose_the_export(campaign: Campaign, courseid: int) -> None:
+    """Delete the file of the space's grades."""
+    folder = Path(str(storage.folder(campaign, "exports")))
+    spaces = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["spaces"]
+    (folder / spaces[str(courseid)]["file"]).unlink()
+
+
+def reset_spaces(campaign: Campaign) -> dict[int, tuple[Any, ...]]:
+    """What is recorded of the spaces that were carried over."""
+    with campaign.engine.connect() as connection:
+        return {row.courseid: tuple(row) for row in connection.execute(sa.select(tables.space_reset))}
 
 
 def submissions(campaign: Campaign) -> dict[int, Rows]:
@@ -133,3 +162,37 @@ def test_nothing_moves_out_of_a_space_whose_backup_is_bad_and_cannot_be_made_aga
     assert all(reason.startswith("mis de côté : sauvegarde ") and FILE in reason for reason in found.values())
     with pytest.raises(TransitionError, match=r"espace LI3INF01 : mis de côté : sauvegarde "):
         run_chain(campaign, ["verify"])
+
+
+def test_the_others_are_done_and_the_next_run_takes_up_only_the_one_that_was_mended(
+    real_moodle: sa.Engine, tmp_path: Path
+) -> None:
+    campaign = whole_campaign(real_moodle, tmp_path)
+    assert submissions(campaign).keys() >= {LI3INF01, L1MAT101}
+    run_chain(campaign, BEFORE_FREEZE)
+    lose_the_export(campaign, LI3INF01)
+    run_chain(campaign, ["freeze", "ex_rename", "purge", "file_contents", "enrolment"])
+    verified = []
+    for _ in range(2):
+        with pytest.raises(TransitionError, match=r"^Transition conforme .*:\n  - espace LI3INF01 : mis de côté : "):
+            run_chain(campaign, ["verify"])
+        verified.append(reset_spaces(campaign))
+    assert verified[0].keys() == {L1MAT101}
+    assert verified[1] == verified[0], "of the first verification"
+    run_chain(campaign, ["maintenance_off"])
+    with real_moodle.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO mdl_assign_submission (assignment, userid, timecreated, timemodified, status)"
+            f" SELECT MIN(id), 2, 1, 1, 'submitted' FROM mdl_assign WHERE course = {L1MAT101}"
+        )
+    new = submissions(campaign)
+    assert len(new[L1MAT101]) == 1
+    after = replace(campaign, run_id="suite")
+    run_chain(after)
+    assert submissions(campaign) == {course: ids for course, ids in new.items() if course != LI3INF01}
+    with after.engine.connect() as connection:
+        query = sa.select(tables.decision.c.courseid, tables.decision.c.decision).where(
+            tables.decision.c.run == after.run, tables.decision.c.courseid.in_((LI3INF01, L1MAT101))
+        )
+        assert dict(connection.execute(query).all()) == {LI3INF01: "reset", L1MAT101: "exclude"}
+    assert reset_spaces(after).keys() == {LI3INF01, L1MAT101}

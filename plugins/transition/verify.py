@@ -26,22 +26,30 @@ from transition.traces import all_traces
 
 
 def verify(campaign: Campaign) -> None:
-    """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding."""
+    """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding.
+
+    Spaces that the freeze set aside end it red as well, once the others are recorded as carried over.
+    """
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
         of_campaign: tuple[Callable[[Campaign], Iterable[str]], ...] = (
             _counts, _left, _people, _categories, unfilled_groups, pads.left, contents.left, create_spaces.left,
-            _set_aside,
         )  # fmt: skip
         checks: list[Check] = [partial(check, campaign) for check in of_campaign]
         checks += [*leftovers(campaign), *snapshot.differences(campaign)]
         findings = [finding for found in side_by_side(lambda check: list(check()), checks) for finding in found]
         closing["detail"] = counted(len(findings), "constat", "constats")
+        aside = list(_set_aside(campaign))
         refuse_all(
             f"Transition non conforme ({campaign.platform.label}) ; avant de rouvrir Moodle, traitez :",
-            findings,
+            [*findings, *aside] if findings else [],
         )
-        _record_reset(campaign)
+        _record_reset(campaign)  # before the refusal below: a next run would move what these spaces' new students do
+        refuse_all(
+            f"Transition conforme ({campaign.platform.label}), mais des espaces ont été mis de côté ; corrigez ce"
+            " que dit chacun, puis lancez une nouvelle exécution, qui laissera les autres :",
+            aside,
+        )
 
 
 def _record_reset(campaign: Campaign) -> None:
@@ -200,6 +208,7 @@ def _categories(campaign: Campaign) -> Iterator[str]:
 
 
 def _set_aside(campaign: Campaign) -> Iterator[str]:
+    """The spaces that the freeze took out of the run's scope, and why."""
     decision = tables.decision.c
     query = sa.select(decision.code, decision.reason).where(
         decision.run == campaign.run, decision.decision == "hold", decision.reason.like("mis de côté%")
