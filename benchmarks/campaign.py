@@ -12,7 +12,7 @@ from transition.campaign import Campaign, now
 from transition.freeze import open_progress
 from transition.frozen import freeze_keys
 from transition.move import move_rule
-from transition.plan import store_lines
+from transition.plan import load_lines, store_lines
 from transition.platforms import Platform
 from transition.restore.stage import Request
 from transition.restore.stage import restore as restore_space
@@ -47,9 +47,10 @@ def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> C
 def freeze(campaign: Campaign) -> None:
     """Write the keys down, and open the progress: what the stage ``freeze`` does besides :func:`check`."""
     maintenance.close(campaign)
-    store_lines(campaign, freeze_keys(campaign))
-    open_progress(campaign)
+    lines = freeze_keys(campaign)
+    store_lines(campaign, lines)
     with campaign.engine.begin() as connection:
+        open_progress(connection, campaign, lines)
         connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
 
 
@@ -57,7 +58,7 @@ def check(campaign: Campaign) -> None:
     """Compare every space with its backup, and take the checksums of what stays: what the stage ``freeze`` checks."""
     if stale := stale_spaces(campaign):
         raise RuntimeError(f"{len(stale)} spaces differ from their backup, of which {min(stale)}: {stale[min(stale)]}")
-    snapshot.take(campaign)
+    snapshot.take(campaign, {name for _, name, _ in load_lines(campaign)}, ())
 
 
 def purge(campaign: Campaign, *rules: str) -> int:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -14,12 +15,14 @@ from tests.backup.test_backup import L1MAT101, LI3INF01, alter, truncate
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
 from tests.support.mbz import facts_of, stand_in
-from transition import storage
+from transition import freeze, storage
 from transition.backup import manifest as sets
 from transition.backup.coverage import present_states
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.files import rules_folder
+from transition.keys import count_keys, frozen_keys
+from transition.plan import is_frozen
 from transition.spaces import record_contexts
 from transition.state import schema, tables
 
@@ -134,8 +137,8 @@ def test_nothing_moves_out_of_a_space_whose_backup_is_bad_and_cannot_be_made_aga
     concerned: set[int],
 ) -> None:
     campaign = open_campaign()
-    freeze = STAGES.index("freeze")
-    run_chain(campaign, STAGES[:freeze])
+    begin = STAGES.index("freeze")
+    run_chain(campaign, STAGES[:begin])
     [backup] = sets.verified_sets(campaign, [])
     if damage:
         damage(Path(str(backup.folder)) / FILE)
@@ -153,7 +156,7 @@ def test_nothing_moves_out_of_a_space_whose_backup_is_bad_and_cannot_be_made_aga
 
     monkeypatch.setattr(sets, "store", store_on_a_bad_disk)
     before, states = submissions(campaign), present_states(campaign, sorted(concerned))
-    run_chain(campaign, STAGES[freeze:])
+    run_chain(campaign, STAGES[begin:])
     after = submissions(campaign)
     assert {course for course in (LI3INF01, L1MAT101) if after.get(course) == before[course]} == concerned
     assert present_states(campaign, sorted(concerned)) == states, "of every table that the rules name"
@@ -196,3 +199,63 @@ def test_the_others_are_done_and_the_next_run_takes_up_only_the_one_that_was_men
         )
         assert dict(connection.execute(query).all()) == {LI3INF01: "reset", L1MAT101: "exclude"}
     assert reset_spaces(after).keys() == {LI3INF01, L1MAT101}
+
+
+class KilledError(Exception):
+    """What a killed freeze ends with."""
+
+
+def of_run(campaign: Campaign, table: sa.Table) -> list[tuple[Any, ...]]:
+    """The run's rows of a state table."""
+    with campaign.engine.connect() as connection:
+        return sorted(map(tuple, connection.execute(sa.select(table).where(table.c.run == campaign.run))))
+
+
+def frozen_state(campaign: Campaign) -> tuple[Any, ...]:
+    """What a freeze leaves: decisions, lines, progress, snapshot, the number of keys, the spaces journalled."""
+    entry = tables.journal.c
+    with campaign.engine.connect() as connection:
+        keys = {
+            name: count_keys(connection, frozen_keys(campaign, name), campaign.run)
+            for name in {line[2] for line in of_run(campaign, tables.plan_line)}
+        }
+        journalled = connection.execute(sa.select(entry.courseid).where(entry.action == "set_aside")).scalars().all()
+    kept = (tables.decision, tables.plan_line, tables.progress, tables.snapshot)
+    return *(of_run(campaign, table) for table in kept), keys, journalled
+
+
+def test_a_freeze_killed_once_a_space_is_set_aside_starts_again(
+    open_campaign: Callable[..., Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = open_campaign()
+    run_chain(campaign, STAGES[: STAGES.index("freeze")])
+    lose_the_export(campaign, LI3INF01)
+    plan = {table: of_run(campaign, table) for table in (tables.decision, tables.plan_line)}
+    freeze.freeze(campaign)
+    unkilled = frozen_state(campaign)
+    assert unkilled[-1] == [*held(campaign)] == [LI3INF01]
+    for step in ("forget_space", "snapshot.take", "open_progress"):
+        with campaign.engine.begin() as connection:  # as it was approved
+            for table, rows in plan.items():
+                connection.execute(sa.delete(table).where(table.c.run == campaign.run))
+                connection.execute(sa.insert(table).values(rows))
+            connection.execute(sa.delete(tables.journal).where(tables.journal.c.action == "set_aside"))
+            connection.execute(sa.update(tables.run).values(frozen_at=None))
+        with monkeypatch.context() as patched:
+            die_after(patched, f"transition.freeze.{step}")
+            with pytest.raises(KilledError):
+                freeze.freeze(campaign)
+        freeze.freeze(campaign)
+        assert frozen_state(campaign) == unkilled, step
+        assert is_frozen(campaign), step
+
+
+def die_after(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """Raise once a function has done its work."""
+    function = resolve_name(target)
+
+    def dying(*arguments: Any) -> None:
+        function(*arguments)
+        raise KilledError
+
+    monkeypatch.setattr(target, dying)

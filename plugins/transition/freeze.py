@@ -1,6 +1,6 @@
 """Stage approval.freeze: the approved plan, checked once more, becomes the list of rows that move."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
@@ -40,14 +40,15 @@ def freeze(campaign: Campaign) -> None:
         pads.record(campaign)
         lines = freeze_keys(campaign)
         _refuse_stale(campaign, lines)
-        aside = {**unmade, **complete_backup(campaign), **missing_exports(campaign)}
-        aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
-        _set_aside(campaign, aside)
-        open_progress(campaign)
-        snapshot.take(campaign)
+        aside = _to_set_aside(campaign, unmade)
+        going = _without(campaign, lines, aside)
+        snapshot.take(campaign, {name for _, name, _ in going}, aside)
+        # At once: until then the decisions and the lines are those approved, which a second try has to find.
         with campaign.engine.begin() as connection:
+            _set_aside(connection, campaign, aside)
+            open_progress(connection, campaign, going)
             connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
-        closing["rows_moved"] = sum(load_lines(campaign).values())
+        closing["rows_moved"] = sum(going.values())
 
 
 def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
@@ -67,38 +68,44 @@ def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
     )
 
 
-def _set_aside(campaign: Campaign, reasons: dict[int, str]) -> None:
-    """Take spaces out of the run's scope: no keys, no lines, decision `hold` with the reason."""
+def _to_set_aside(campaign: Campaign, unmade: Mapping[int, str]) -> dict[int, str]:
+    """The spaces in scope of which nothing may be moved, and why; ``unmade``: those without Moodle's own backup."""
+    aside = {**unmade, **complete_backup(campaign), **missing_exports(campaign)}
+    aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
     decided = tables.decision.c
     with campaign.engine.connect() as connection:
         query = sa.select(decided.courseid).where(decided.run == campaign.run, decided.in_scope == sa.true())
         in_scope = set(connection.execute(query).scalars())
-    for courseid, reason in sorted(reasons.items()):
-        if courseid not in in_scope:
-            continue
-        for name in {name for _, name, _ in load_lines(campaign)}:
-            keys = frozen_keys(campaign, name)
-            with campaign.engine.begin() as connection:
-                forget_space(connection, campaign, keys, courseid)
-        line, decision = tables.plan_line, tables.decision
+    return {courseid: reason for courseid, reason in sorted(aside.items()) if courseid in in_scope}
+
+
+def _without(campaign: Campaign, lines: Lines, aside: Collection[int]) -> Lines:
+    """The lines of the other spaces, once the keys of those set aside are deleted; a second try writes keys anew."""
+    for name, courseid in sorted({(name, courseid) for _, name, courseid in lines if courseid in aside}):
         with campaign.engine.begin() as connection:
-            connection.execute(sa.delete(line).where(line.c.run == campaign.run, line.c.courseid == courseid))
-            connection.execute(
-                sa.update(decision)
-                .where(decision.c.run == campaign.run, decision.c.courseid == courseid)
-                .values(decision="hold", in_scope=False, reason=f"mis de côté : {reason}"[:1000])
-            )
-            journal.record(connection, campaign, "freeze", "set_aside", courseid=courseid, detail=reason)
+            forget_space(connection, campaign, frozen_keys(campaign, name), courseid)
+    return {line: rows for line, rows in lines.items() if line[2] not in aside}
 
 
-def open_progress(campaign: Campaign) -> None:
-    """Let every rule's move of the plan's tables begin."""
-    pairs: Iterable[tuple[str, str]] = sorted({(rule, name) for rule, name, _ in load_lines(campaign)})
+def _set_aside(connection: sa.Connection, campaign: Campaign, reasons: Mapping[int, str]) -> None:
+    """Take spaces out of the run's scope: no lines, decision `hold` with the reason."""
+    line, decision = tables.plan_line, tables.decision
+    for courseid, reason in reasons.items():
+        connection.execute(sa.delete(line).where(line.c.run == campaign.run, line.c.courseid == courseid))
+        connection.execute(
+            sa.update(decision)
+            .where(decision.c.run == campaign.run, decision.c.courseid == courseid)
+            .values(decision="hold", in_scope=False, reason=f"mis de côté : {reason}"[:1000])
+        )
+        journal.record(connection, campaign, "freeze", "set_aside", courseid=courseid, detail=reason)
+
+
+def open_progress(connection: sa.Connection, campaign: Campaign, lines: Lines) -> None:
+    """Let every rule's move of the lines' tables begin."""
     rows = [
         {"run": campaign.run, "rule": rule, "table_name": name, "last_id": 0, "moved": 0, "done": False}
-        for rule, name in pairs
+        for rule, name in sorted({(rule, name) for rule, name, _ in lines})
     ]
-    with campaign.engine.begin() as connection:
-        connection.execute(sa.delete(tables.progress).where(tables.progress.c.run == campaign.run))
-        if rows:
-            connection.execute(sa.insert(tables.progress), rows)
+    connection.execute(sa.delete(tables.progress).where(tables.progress.c.run == campaign.run))
+    if rows:
+        connection.execute(sa.insert(tables.progress), rows)

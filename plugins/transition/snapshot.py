@@ -1,6 +1,6 @@
 """What must not change: checksums of the rows that stay, taken at the freeze, compared when verifying."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -58,9 +58,11 @@ class Part:
     without: frozenset[str]
 
 
-def take(campaign: Campaign) -> None:
-    """Store the checksum of every part's kept rows: those without a frozen key of this run."""
-    keyed = _keyed_tables(campaign)
+def take(campaign: Campaign, keyed: Collection[str], aside: Collection[int]) -> None:
+    """Store the checksum of every part's kept rows: those without a frozen key of this run.
+
+    :param keyed: the tables that have such keys. :param aside: courses that are about to leave the run's scope.
+    """
 
     def measured(part: Part) -> dict[str, object]:
         with campaign.engine.connect() as connection:
@@ -68,7 +70,7 @@ def take(campaign: Campaign) -> None:
             count, checksum = _measure(connection, campaign, part, max_id, part.table in keyed)
         return {"run": campaign.run, "table_name": part.name, "max_id": max_id, "rows": count, "checksum": checksum}
 
-    rows = side_by_side(measured, _parts(campaign))
+    rows = side_by_side(measured, _parts(campaign, aside))
     with campaign.engine.begin() as connection:
         connection.execute(sa.delete(tables.snapshot).where(tables.snapshot.c.run == campaign.run))
         connection.execute(sa.insert(tables.snapshot), rows)
@@ -114,7 +116,7 @@ def _measure(connection: sa.Connection, campaign: Campaign, part: Part, max_id: 
     return count, str(checksum or 0)
 
 
-def _parts(campaign: Campaign) -> Iterator[Part]:
+def _parts(campaign: Campaign, aside: Collection[int] = ()) -> Iterator[Part]:
     for name, table in campaign.moodle.tables.items():
         if name in LIVE or "id" not in table.c:
             continue
@@ -122,15 +124,17 @@ def _parts(campaign: Campaign) -> Iterator[Part]:
         if name not in _IN_SCOPE:
             yield Part(name, name, sa.true(), anywhere)
             continue
-        inside = _inside(campaign, name, table)
+        inside = _inside(campaign, name, table, aside)
         yield Part(name, name, ~inside, anywhere)
         yield Part(f"{name}/scope", name, inside, frozenset(_IN_SCOPE[name]))
 
 
-def _inside(campaign: Campaign, name: str, table: sa.Table) -> sa.ColumnElement[bool]:
-    """Rows of the spaces in scope of the run."""
+def _inside(campaign: Campaign, name: str, table: sa.Table, aside: Collection[int]) -> sa.ColumnElement[bool]:
+    """Rows of the spaces in scope of the run, those set ``aside`` left out."""
     decision, space = tables.decision, tables.space_context
-    courses = sa.select(decision.c.courseid).where(decision.c.run == campaign.run, decision.c.in_scope == sa.true())
+    courses = sa.select(decision.c.courseid).where(
+        decision.c.run == campaign.run, decision.c.in_scope == sa.true(), decision.c.courseid.not_in(list(aside))
+    )
     if name == "course":
         return table.c.id.in_(courses)
     if name == "context":
@@ -139,9 +143,3 @@ def _inside(campaign: Campaign, name: str, table: sa.Table) -> sa.ColumnElement[
         )
     enrol = campaign.moodle["enrol"]
     return table.c.enrolid.in_(sa.select(enrol.c.id).where(enrol.c.courseid.in_(courses)))
-
-
-def _keyed_tables(campaign: Campaign) -> set[str]:
-    progress = tables.progress.c
-    with campaign.engine.connect() as connection:
-        return set(connection.execute(sa.select(progress.table_name).where(progress.run == campaign.run)).scalars())
