@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.campaign import reference_platform
 from transition import maintenance
 from transition.campaign import Campaign
 from transition.errors import TransitionError, UnreachableError
+from transition.restore.stage import under_way
 from transition.state import schema, tables
 
 # What Moodle's script does, as a shell script: a file closes the site; its status in the site's language.
@@ -203,12 +205,42 @@ def test_the_run_after_a_killed_one_opens_what_that_one_closed(
     assert setting(after) == ["0"]
 
 
-def test_an_orphan_leaves_moodle_to_the_run_that_took_the_platform(make: MakeCampaign, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_hand", [False, True], ids=["closed", "opened by hand"])
+def test_a_run_that_lost_the_platform_opens_what_it_closed(make: MakeCampaign, tmp_path: Path, by_hand: bool) -> None:
+    stopped = make()
+    maintenance.close(stopped)
+    after = make("second")  # it ends before it has closed anything: it has no teardown
+    if by_hand:
+        (cli(tmp_path) / "closed").unlink()
+    [finding] = under_way(after)
+    assert "l'exécution first tient Moodle en maintenance" in finding
+    maintenance.reopen(stopped)
+    assert not (cli(tmp_path) / "closed").exists()
+    assert list(under_way(after)) == []
+    maintenance.close(after)
+    assert (cli(tmp_path) / "closed").exists(), "a successor that goes on closes it again"
+    maintenance.reopen(after)
+    assert not (cli(tmp_path) / "closed").exists(), "as it found it"
+
+
+def test_a_late_teardown_leaves_moodle_to_the_run_that_was_closing_it(
+    make: MakeCampaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     orphan = make()
     maintenance.close(orphan)
-    make("second")
+    after, lock = make("second"), Campaign.lock
+
+    @contextmanager
+    def waited_for(campaign: Campaign, name: str) -> Iterator[None]:
+        if campaign is orphan:
+            maintenance.close(after)
+        with lock(campaign, name):
+            yield
+
+    monkeypatch.setattr(Campaign, "lock", waited_for)
     maintenance.reopen(orphan)
     assert (cli(tmp_path) / "closed").exists()
+    assert journalled(after, "maintenance_off") == []
 
 
 def test_caches_that_cannot_be_purged_do_not_keep_moodle_closed(make: MakeCampaign, tmp_path: Path) -> None:

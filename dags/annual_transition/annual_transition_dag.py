@@ -43,7 +43,7 @@ aussi, l'approbation. Une date manquée n'est jamais rattrapée.
 
 Avant l'approbation : refusez le plan, rien n'est écrit. Après : marquez l'exécution « failed ». Chaque déplacement est
 une suite de petites transactions : un arrêt, même brutal, ne perd rien et ne répète rien. Si Airflow lui-même est tué,
-Moodle reste en maintenance : l'exécution qui reprend le rouvrira.
+Moodle reste en maintenance : « Clear » sur `maintenance_off` le rouvre.
 
 ## Reprendre
 

@@ -62,16 +62,18 @@ def close(campaign: Campaign) -> None:
 def reopen(campaign: Campaign) -> None:
     """Purge Moodle's caches and put its maintenance mode back as :func:`close` found it; does nothing twice.
 
-    Leaves Moodle closed when another run has taken the platform since: that run opens it. Caches that cannot be purged
-    do not keep Moodle closed: it opens, then :class:`UnreachableError` is raised, and a retry purges them.
+    Does nothing once another run has closed Moodle in turn, which that run opens. One that has only taken the platform
+    may never come to that: this run still opens what it closed. Caches that cannot be purged do not keep Moodle closed:
+    it opens, then :class:`UnreachableError` is raised, and a retry purges them.
     """
-    before = _left_closed(campaign, campaign.run)
-    if before is None:
-        return
-    with campaign.lock("maintenance"), journal.stage(campaign, "maintenance_off") as closing:
-        if _holder(campaign) != campaign.run:
-            closing["detail"] = "une autre exécution a pris la main : elle rouvrira Moodle"
-            return
+    with campaign.lock("maintenance"):  # a successor that is closing Moodle is waited for
+        before = _left_closed(campaign, campaign.run)
+        if before is not None:
+            _reopen(campaign, before)
+
+
+def _reopen(campaign: Campaign, before: _Before) -> None:
+    with journal.stage(campaign, "maintenance_off") as closing:
         failure = _refresh(campaign)
         if not before.closed:
             _put_back(campaign, before)
@@ -179,8 +181,3 @@ def _raise_revisions(campaign: Campaign) -> None:
 def _command(campaign: Campaign) -> CommandLine | None:
     prefix = campaign.platform.moodle_command
     return CommandLine(prefix) if prefix else None
-
-
-def _holder(campaign: Campaign) -> int | None:
-    with campaign.engine.connect() as connection:
-        return connection.execute(sa.select(tables.fence.c.run)).scalar()
