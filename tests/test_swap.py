@@ -6,6 +6,7 @@ import signal
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from transition.key_views import is_view, point, write_down
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import quoted
 from transition.report.plan_table import plan_table
+from transition.restore.stage import under_way
 from transition.state import tables
 from transition.ways import SWAP
 
@@ -338,16 +340,12 @@ def test_a_disk_that_cannot_be_seen_is_told(
     assert f"n'est pas visible d'ici : l'échange de {frozen.moodle[RECENT].name} y demande" in caplog.text
 
 
-def test_a_view_of_keys_can_be_written_down(frozen: Campaign) -> None:
+def test_the_key_view_of_a_swap_that_never_was_is_dropped(frozen: Campaign) -> None:
     keys = frozen_keys(frozen, LOG)
     with frozen.engine.connect() as connection:
-        seen, counts = keyed(frozen, LOG), count_keys(connection, keys, frozen.run)
         assert is_view(connection, keys)
         write_down(connection, frozen, keys)
-        write_down(connection, frozen, keys)
-        assert not is_view(connection, keys)
-        assert (keyed(frozen, LOG), count_keys(connection, keys, frozen.run)) == (seen, counts)
-        connection.execute(sa.text(f"DROP TABLE {quoted(keys)}"))
+        assert not sa.inspect(connection).has_table(keys.name, keys.schema)
         point(connection, frozen, LOG, frozen.moodle.schema)
 
 
@@ -387,4 +385,37 @@ def test_verify_sees_a_row_left_and_a_row_of_another_space(frozen: Campaign) -> 
         verify.verify(frozen)
     with frozen.engine.begin() as connection:
         connection.execute(elsewhere.values(contextid=context))
+    verify.verify(frozen)
+
+
+def test_a_later_run_writes_the_keys_down_space_by_space_before_it_closes_moodle(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, seen, later = frozen_keys(frozen, LOG), keyed(frozen, LOG), replace(frozen, run_id="later")
+    later.take_fence()
+    with frozen.engine.begin() as connection:
+        counts = count_keys(connection, keys, frozen.run)
+        ways.store_way(connection, later, LOG, ways.Way(ways.CHUNKS, "l'archive de l'année a déjà des lignes"))
+
+    def die(*_: object) -> None:
+        raise InterruptedError
+
+    copy = quoted(f"{keys.name}_copy", keys.schema)
+    with monkeypatch.context() as patched:
+        patched.setattr("transition.pace.Pace.after", die)
+        for done in (1, 2):
+            with pytest.raises(InterruptedError):
+                maintenance.close(later)
+            with frozen.engine.connect() as connection:
+                assert is_view(connection, keys)
+                query = sa.text(f"SELECT COUNT(DISTINCT courseid) FROM {copy}")
+                assert connection.execute(query).scalar() == done < len(counts)
+            assert list(under_way(later)) == [], "Moodle is still open"
+    for _ in range(2):
+        maintenance.close(later)
+        with frozen.engine.connect() as connection:
+            assert not is_view(connection, keys)
+            assert (keyed(frozen, LOG), count_keys(connection, keys, frozen.run)) == (seen, counts)
+    assert list(under_way(later))
+    frozen.take_fence()
     verify.verify(frozen)

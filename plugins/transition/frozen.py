@@ -15,7 +15,7 @@ from transition.rules.compile import Scope, Trace
 from transition.side_by_side import side_by_side
 from transition.state import tables
 from transition.traces import all_traces
-from transition.ways import SWAP, choose_all, store_way
+from transition.ways import SWAP, choose_all, load_ways, store_way
 
 
 def freeze_keys(campaign: Campaign) -> Lines:
@@ -35,6 +35,17 @@ def freeze_keys(campaign: Campaign) -> Lines:
     for own in side_by_side(freeze, all_traces(campaign, Scope(campaign.run)).items()):
         lines |= own
     return lines
+
+
+def write_keys_ahead(campaign: Campaign) -> None:
+    """Turn into tables the key views of an earlier run to which the freeze is to add keys, as far as the plan tells.
+
+    For the time when Moodle is still open. Does nothing twice, and goes on after a kill at any point.
+    """
+    with campaign.lock("freeze"), campaign.engine.connect() as connection:
+        for name, way in load_ways(campaign).items():
+            if way.way != SWAP:
+                write_down(connection, campaign, frozen_keys(campaign, name))
 
 
 def _freeze_table(

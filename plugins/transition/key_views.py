@@ -5,6 +5,7 @@ spaces, up to the last one at the freeze. It reads Moodle's table until that one
 archive's.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,10 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.moodle.database import quoted
+from transition.pace import Pace
+from transition.progress import Progress
 from transition.rules.compile import Trace
+from transition.state import tables
 
 _SPACES = "key_of_spaces"
 
@@ -125,22 +129,46 @@ def forget_space(connection: sa.Connection, campaign: Campaign, keys: sa.Table, 
 def write_down(connection: sa.Connection, campaign: Campaign, keys: sa.Table) -> None:
     """Turn a key view into a key table of the same content: a later run is to add keys of another kind.
 
-    Safe to run again after a kill: the table takes the view's name once it is complete.
+    One transaction a space: of a whole log, this takes hours. Safe to run again after a kill: it goes on with the next
+    space, and the table takes the view's name once it is complete. The view of a swap that never was is only dropped.
     """
-    copy = quoted(f"{keys.name}_copy", keys.schema)
+    copy = keys.to_metadata(sa.MetaData(), name=f"{keys.name}_copy")
     if is_view(connection, keys):
-        connection.execute(sa.text(f"DROP TABLE IF EXISTS {copy}"))
-        create_key_table(connection, copy)
-        target = sa.table(f"{keys.name}_copy", *map(sa.column, keys.c.keys()), schema=keys.schema)
-        connection.execute(sa.insert(target).from_select(keys.c.keys(), sa.select(*keys.c)))
-        connection.commit()
+        if _is_swapped(connection, campaign, keys):
+            create_key_table(connection, quoted(copy))
+            _copy_spaces(connection, campaign, keys, copy)
         connection.execute(sa.text(f"DROP VIEW {quoted(keys)}"))
     there = sa.text(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = :schema AND table_name IN (:a, :b)"
     )
-    names = {"schema": keys.schema, "a": keys.name, "b": f"{keys.name}_copy"}
-    if list(connection.execute(there, names).scalars()) == [f"{keys.name}_copy"]:
-        connection.execute(sa.text(f"RENAME TABLE {copy} TO {quoted(keys)}"))
+    names = {"schema": keys.schema, "a": keys.name, "b": copy.name}
+    if list(connection.execute(there, names).scalars()) == [copy.name]:
+        connection.execute(sa.text(f"RENAME TABLE {quoted(copy)} TO {quoted(keys)}"))
+
+
+def _is_swapped(connection: sa.Connection, campaign: Campaign, keys: sa.Table) -> bool:
+    """Whether a run of the year swapped the table of a key view; else no row of it was moved."""
+    way, run = tables.way.c, tables.run
+    name = keys.name.removeprefix("key_")
+    swapped = sa.select(way.run).join(run, run.c.number == way.run).where(run.c.year == campaign.year)
+    query = swapped.where(way.table_name == name, way.state == "done").limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _copy_spaces(connection: sa.Connection, campaign: Campaign, keys: sa.Table, copy: sa.Table) -> None:
+    """Copy the keys of every space that has none in the copy yet."""
+    spaces, name = spaces_table(campaign).c, keys.name.removeprefix("key_")
+    copied = sa.exists().where(copy.c.courseid == spaces.courseid, copy.c.run == spaces.run)
+    query = sa.select(spaces.run, spaces.courseid).where(spaces.table_name == name, ~copied)
+    left = connection.execute(query.order_by(spaces.run, spaces.courseid)).all()
+    pace, progress = Pace(campaign, 1), Progress(f"Clés de {name}", len(left), "espaces", "lignes")
+    for run, courseid in left:
+        begun = time.monotonic()
+        of_space = sa.select(*keys.c).where(keys.c.run == run, keys.c.courseid == courseid)
+        rows = connection.execute(sa.insert(copy).from_select(keys.c.keys(), of_space)).rowcount
+        connection.commit()
+        progress.step(rows)
+        pace.after(time.monotonic() - begun)
 
 
 def create_key_table(connection: sa.Connection, name: str) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from transition import journal
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
+from transition.frozen import write_keys_ahead
 from transition.moodle.command_line import CommandLine
 from transition.moodle.revisions import raise_revisions
 from transition.state import tables
@@ -50,6 +51,7 @@ def close(campaign: Campaign) -> None:
     :class:`TransitionError` for a dry run, or when another run has taken the platform.
     """
     campaign.check_fence()
+    write_keys_ahead(campaign)  # of a log, for hours: not while Moodle is closed
     with campaign.lock("maintenance"), journal.stage(campaign, "maintenance_on") as closing:
         before = _remember(campaign)
         if before.closed:

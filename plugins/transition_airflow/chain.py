@@ -31,7 +31,8 @@ def transition_chain(platform: str, *, subject: str = "la transition annuelle", 
         decide = PlanApproval(task_id="decide", platform=platform, what=subject, chosen_by=chosen_by)
         exceed = ExceedApproval(task_id="exceed", platform=platform, what=subject, chosen_by=chosen_by)
         # Moodle is closed from before the freeze (what is frozen is what moves) until all that follows is checked.
-        close = stage("maintenance_on", "transition.maintenance:close", 0.5).as_setup()
+        # Before it closes Moodle, it may have a whole log's keys to write down.
+        close = stage("maintenance_on", "transition.maintenance:close", 12).as_setup()
         # Before Moodle is closed: its web service would not answer.
         create = stage("create_spaces", "transition.create_spaces:create_spaces", 2)
         decide >> exceed >> create >> close >> stage("freeze", "transition.freeze:freeze", 12)
