@@ -16,7 +16,9 @@ from tests.support.backup_sets import LOSSES, OLDER, add_older
 from tests.support.campaign import run_chain
 from tests.support.dump import Rows, compare
 from transition.errors import TransitionError
+from transition.restore import put_back
 from transition.restore.drill import restore_drill
+from transition.restore.history import find_space
 from transition.restore.stage import Request, restore
 
 ARCHIVE, STATE = f"{NAME}_2026", f"{NAME}_transition"
@@ -107,8 +109,13 @@ def _moved_of(world: World, table: str, courseid: int) -> set[int]:
 
 
 def test_a_restored_space_may_be_reset_again(world: World) -> None:
+    second = world.open("second", courses=("L1MAT101",))
+    assert second.run, "it starts before the restore, waits, and is let loose after it"
     restore(world.open("restore"), everything("L1MAT101"))
-    run_chain(world.open("second", courses=("L1MAT101",)))
+    assert find_space(second, "L1MAT101").back == {"whole", "enrolments"}
+    run_chain(second)
+    space = find_space(second, "L1MAT101")
+    assert ([reset.run for reset in space.resets], space.back) == ([second.run], frozenset())
     assert differences(world.reset, _without_moments(world.dump(), world.reset)) == {}
     restore(world.open("once more"), everything("L1MAT101"))
     after = world.dump()
@@ -177,6 +184,61 @@ def _without_moments(found: dict[str, Rows], like: dict[str, Rows]) -> dict[str,
     for table in ("user_enrolments", "role_assignments"):
         assert len(found[table]) == len(like[table])
     return {**found, **{t: like[t] for t in ("user_enrolments", "role_assignments", "course")}}
+
+
+def test_what_was_deleted_after_a_restore_from_the_backup_stays_deleted(world: World) -> None:
+    post = min(_moved_of(world, "forum_posts", 2))
+    choice = next(id_ for id_, row in world.before["choice"].items() if row["course"] == 2)
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    again = "LI3INF01 : déjà restauré, rien n'a changé."
+
+    def restore_as(run_id: str, **more: Any) -> str:
+        return restore(world.open(run_id), Request("LI3INF01", **more))
+
+    restore_as("restore")
+    world.execute(f"DELETE FROM mdl_forum_posts WHERE id = {post}")
+    world.execute(f"DELETE FROM mdl_choice WHERE id = {choice}")  # its answers have no path any more
+    deleted = world.dump()
+    assert restore_as("again") == again
+    assert restore_as("activity", activity=world.before["assign"][1]["name"]) == again
+    assert compare(deleted, world.dump()) == {}
+
+    assert "remises dans Moodle" in restore_as("with enrolments", enrolments=True)
+    found = compare(deleted, world.dump())
+    assert found.keys() == {"course", "user_enrolments", "role_assignments"}, "last year's, and the cache's revision"
+    enrolment = min(found["user_enrolments"].added)
+    world.execute(f"DELETE FROM mdl_user_enrolments WHERE id = {enrolment}")
+    deleted = world.dump()
+    assert restore_as("enrolments again", enrolments=True) == again
+    assert compare(deleted, world.dump()) == {}
+
+    restore_as("scratch", enrolments=True, conflicts="scratch")
+    assert post in _scratch(world, "forum_posts"), "to look at, the backup still gives everything"
+    assert enrolment in _scratch(world, "user_enrolments")
+
+
+def test_a_restore_from_the_backup_that_was_stopped_resumes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(put_back, "CHUNK", 500)
+        patch.setattr(put_back, "_record", _stop_at_call(5))
+        restore(world.open("stopped"), everything("LI3INF01"))
+    stopped = compare(world.reset, world.dump())
+    assert stopped, "some chunks were written"
+    restore(world.open("stopped"), everything("LI3INF01"))
+    restore_all(world, "rest")
+    assert differences(restored(world), world.dump()) == {}
+
+
+def _stop_at_call(number: int) -> Callable[..., None]:
+    record, calls = put_back._record, iter(range(1, number))
+
+    def stopping(*arguments: Any) -> None:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        record(*arguments)
+
+    return stopping
 
 
 # A repeater has worked in the space since: the same submission, the same grade; a message took an old id; and a
@@ -282,7 +344,9 @@ def test_conflicts(either_world: World, source: str) -> None:
     for table, moved_ids in moved.items():
         assert _scratch(world, table) == {id_: world.before[table][id_] for id_ in moved_ids}, table
 
+    done = f"SELECT COUNT(*) FROM {STATE}.space_reset WHERE courseid = 2"
     assert "laissées de côté" in restore(world.open("skip"), everything("LI3INF01", conflicts="skip"))
+    assert world.execute(done) == [(1,)], "back in part only: it must not be reset again"
     after = world.dump()
     for table, rows in worked.items():
         if table not in {"course", "user_enrolments"}:
@@ -301,6 +365,7 @@ def test_conflicts(either_world: World, source: str) -> None:
     restore_all(world, "rest")
     assert differences(restored(world), world.dump()) == {}
     assert world.files() == world.contents
+    assert world.execute(done) == [(0,)]
 
 
 def _listed(world: World) -> dict[str, str]:

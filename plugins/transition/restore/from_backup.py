@@ -14,6 +14,7 @@ from transition.moodle.database import MoodleDatabase
 from transition.restore import scratch
 from transition.restore.held import Held
 from transition.restore.history import Reset
+from transition.restore.put_back import Wanted
 from transition.rules.branches import branches
 from transition.rules.compile import Scope, in_areas
 from transition.state import tables
@@ -50,12 +51,12 @@ def hold(campaign: Campaign, courseid: int, sets: Sequence[tuple[Reset, BackupSe
     return Held(campaign, schema, courseid)
 
 
-def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset]) -> dict[str, int]:
-    """Rows that a reset had planned to move and whose path is gone from Moodle (a deleted activity, a module that was
-    removed), by table."""
+def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset], wanted: Wanted) -> dict[str, int]:
+    """Wanted rows that a reset had planned to move and whose path is gone from Moodle (a deleted activity, a module
+    that was removed), by table."""
     line = tables.plan_line.c
     planned = sa.select(line.table_name, sa.func.sum(line.rows)).where(
-        line.run.in_([reset.run for reset in resets]), line.courseid == held.courseid
+        line.run.in_([reset.run for reset in resets]), line.courseid == held.courseid, *wanted.of(line.rule)
     )
     known = set(held.names())
     lost: dict[str, int] = {}
@@ -64,7 +65,8 @@ def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset]) -> dic
             found = 0
             if name in known:
                 keys = held.keys(name)
-                found = connection.execute(sa.select(sa.func.count()).select_from(keys)).scalar_one()
+                count = sa.select(sa.func.count()).select_from(keys).where(*wanted.of(keys.c.rule))
+                found = connection.execute(count).scalar_one()
             if rows > found:
                 lost[name] = int(rows) - found
     return lost

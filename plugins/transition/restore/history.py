@@ -13,9 +13,12 @@ from transition.backup.journalled import newest_sets
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.restore.put_back import STAGE
 from transition.state import tables
 
 _log = logging.getLogger(__name__)
+# What a restore that left nothing aside writes into the journal: every trace of people is back, and the enrolments are.
+WHOLE, ENROLMENTS = "whole", "enrolments"
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Reset:
 class Space:
     """A space that the campaign of the year reset.
 
-    ``in_moodle``: nobody has deleted it since. ``resets``: those since it last came back, oldest first.
+    ``in_moodle``: nobody has deleted it since. ``resets``: those since it last came back and was reset again, oldest
+    first. ``back``: what came back since the last of them, :data:`WHOLE`, :data:`ENROLMENTS`.
     """
 
     courseid: int
     code: str
     in_moodle: bool
     resets: Sequence[Reset]
+    back: Collection[str]
 
 
 def find_space(campaign: Campaign, code: str) -> Space:
@@ -54,7 +59,7 @@ def find_space(campaign: Campaign, code: str) -> Space:
             .join(run, run.c.number == decision.c.run)
             .where(run.c.year == campaign.year, run.c.frozen_at.is_not(None), sa.not_(run.c.dry_run))
             .where(decision.c.in_scope == sa.true())
-            .order_by(run.c.number)
+            .order_by(run.c.frozen_at)
         )
         of_now = {courseid for courseid, now in codes.items() if now == code}
         found = connection.execute(then.where(sa.or_(decision.c.code == code, decision.c.courseid.in_(of_now)))).all()
@@ -63,8 +68,14 @@ def find_space(campaign: Campaign, code: str) -> Space:
             raise TransitionError(_refusal(campaign, code, set(codes.values()), bool(of_now), spaces))
         courseid = spaces.pop()
         resets = [Reset(number, run_id, frozen_at) for _, _, number, run_id, frozen_at in found]
-        since = _came_back(connection, campaign, courseid, resets[-1].run)
-    return Space(courseid, code, courseid in codes, [reset for reset in resets if reset.run > since])
+        returns = _returns(connection, campaign, courseid)
+    # By moments: a run that started before a restore may have been let loose after it.
+    last = resets[-1].frozen_at
+    since = max((at for what, at in returns if what == WHOLE and at < last), default=datetime.min)
+    return Space(
+        courseid, code, courseid in codes, [reset for reset in resets if reset.frozen_at > since],
+        frozenset(what for what, at in returns if at > last),
+    )  # fmt: skip
 
 
 def backup_sets(campaign: Campaign, space: Space, *, older: bool = False) -> list[tuple[Reset, BackupSet]]:
@@ -100,7 +111,7 @@ def backup_sets(campaign: Campaign, space: Space, *, older: bool = False) -> lis
             f" {campaign.platform.label}, année {campaign.year} : rebranchez le stockage, puis relancez."
             + "".join(f"\n  - {reason}" for reason in rejected)
         )
-    return [found[number] for number in sorted(found, reverse=True)]
+    return [found[reset.run] for reset in reversed(space.resets) if reset.run in found]
 
 
 def _lost(campaign: Campaign, space: Space, found: Mapping[int, tuple[Reset, BackupSet]]) -> list[str]:
@@ -115,14 +126,14 @@ def _lost(campaign: Campaign, space: Space, found: Mapping[int, tuple[Reset, Bac
     return sorted(lost)
 
 
-def _came_back(connection: sa.Connection, campaign: Campaign, courseid: int, last: int) -> int:
-    """The last run that brought the whole space back before its last reset; 0: none did."""
+def _returns(connection: sa.Connection, campaign: Campaign, courseid: int) -> list[tuple[str, datetime]]:
+    """What the restores of the year that left nothing aside gave back of the space, and when."""
     entry = tables.journal.c
-    query = sa.select(sa.func.max(entry.run)).where(
-        entry.year == campaign.year, entry.courseid == courseid, entry.stage == "restore",
-        entry.action == "whole", entry.run < last,
+    query = sa.select(entry.action, entry.at).where(
+        entry.year == campaign.year, entry.courseid == courseid, entry.stage == STAGE,
+        entry.action.in_((WHOLE, ENROLMENTS)),
     )  # fmt: skip
-    return int(connection.execute(query).scalar() or 0)
+    return [(action, at) for action, at in connection.execute(query)]
 
 
 def _refusal(campaign: Campaign, code: str, codes: Collection[str], known: bool, spaces: Collection[int]) -> str:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,16 +21,30 @@ STAGE = "restore"
 # Rows a transaction: each is read three times in it, a page of its own in an interleaved log; so many pages stay in the
 # server's memory meanwhile.
 CHUNK = 1_000
+_ENROLMENT = "enrolment"  # the rule
 
 
-def pick_rows(connection: sa.Connection, held: Held, enrolments: bool) -> list[str]:
-    """Write the space's held rows into ``restore_row``, all to come ``back``; returns the tables that have some.
+@dataclass(frozen=True)
+class Wanted:
+    """Which held rows are asked for: what people left in the space, last year's enrolments and roles."""
+
+    traces: bool
+    enrolments: bool
+
+    def of(self, rule: sa.ColumnElement[str]) -> list[sa.ColumnElement[bool]]:
+        """The conditions on the rule that moved a row."""
+        conditions = [] if self.traces else [rule == _ENROLMENT]
+        return conditions if self.enrolments else [*conditions, rule != _ENROLMENT]
+
+
+def pick_rows(connection: sa.Connection, held: Held, wanted: Wanted) -> list[str]:
+    """Write the space's wanted rows into ``restore_row``, all to come ``back``; returns the tables that have some.
 
     A key whose row is not held was never moved, or is back already: it does not count.
     """
     rows, campaign = restore_row, held.campaign
     connection.execute(sa.delete(rows))  # what an earlier attempt or run left; one restore at a time holds the lock
-    for name in _concerned(connection, held, enrolments):
+    for name in _concerned(connection, held, wanted):
         keys, table = held.keys(name), held.table(name)
         # Keys that follow are the held rows: to look each up again would take a page of the log each.
         source = keys if held.keys_follow(name) else keys.join(table, table.c.id == keys.c.id)
@@ -43,7 +58,7 @@ def pick_rows(connection: sa.Connection, held: Held, enrolments: bool) -> list[s
                 sa.false(),
             )
             .select_from(source)
-            .where(*_of_space(keys, held, enrolments))
+            .where(*_of_space(keys, held, wanted))
             .group_by(keys.c.id)
             .prefix_with("STRAIGHT_JOIN")
         )
@@ -52,18 +67,17 @@ def pick_rows(connection: sa.Connection, held: Held, enrolments: bool) -> list[s
     return list(connection.execute(found).scalars())
 
 
-def _concerned(connection: sa.Connection, held: Held, enrolments: bool) -> list[str]:
-    """The tables in which the space has keys."""
+def _concerned(connection: sa.Connection, held: Held, wanted: Wanted) -> list[str]:
+    """The tables in which the space has such keys."""
     probes = [
-        sa.select(sa.literal(name)).where(sa.exists().where(*_of_space(held.keys(name), held, enrolments)))
+        sa.select(sa.literal(name)).where(sa.exists().where(*_of_space(held.keys(name), held, wanted)))
         for name in held.names()
     ]
     return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
 
 
-def _of_space(keys: sa.Table, held: Held, enrolments: bool) -> list[sa.ColumnElement[bool]]:
-    mine = [keys.c.courseid == held.courseid]
-    return mine if enrolments else [*mine, keys.c.rule != "enrolment"]
+def _of_space(keys: sa.Table, held: Held, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    return [keys.c.courseid == held.courseid, *wanted.of(keys.c.rule)]
 
 
 def put_back(held: Held, names: Iterable[str]) -> int:

@@ -17,10 +17,10 @@ from transition.restore.conflicts import COMING, find_conflicts
 from transition.restore.enrolments import put_enrolments_back
 from transition.restore.from_backup import hold, without_path
 from transition.restore.held import Held
-from transition.restore.history import Space, backup_sets, find_space
+from transition.restore.history import ENROLMENTS, WHOLE, Space, backup_sets, find_space
 from transition.restore.names import name_conflicts, put_name_back
 from transition.restore.part import find_activity, find_student, keep_part, person
-from transition.restore.put_back import STAGE, pick_rows, put_back
+from transition.restore.put_back import STAGE, Wanted, pick_rows, put_back
 from transition.restore.tables import restore_row
 from transition.state import schema, tables
 
@@ -54,12 +54,16 @@ class Request:
 
 @dataclass(frozen=True)
 class _Work:
-    """A request, the space it names, its rows out of Moodle. ``lost``: rows by table that have nothing to hang from."""
+    """A request, the space it names, its rows out of Moodle and those wanted of them.
+
+    ``lost``: rows by table that have nothing to hang from.
+    """
 
     campaign: Campaign
     request: Request
     space: Space
     held: Held
+    wanted: Wanted
     lost: dict[str, int]
 
 
@@ -81,8 +85,8 @@ def restore(campaign: Campaign, request: Request) -> str:
                 f"L'espace {request.code} a été supprimé de Moodle : restaurez-le dans un schéma d'essai (conflits :"
                 " scratch)."
             )
-        with _held(campaign, space, request) as (held, lost):
-            closing["detail"] = _restore(_Work(campaign, request, space, held, lost))
+        with _held(campaign, request, space) as (held, wanted, lost):
+            closing["detail"] = _restore(_Work(campaign, request, space, held, wanted, lost))
     _log.info("%s", closing["detail"])
     return str(closing["detail"])
 
@@ -100,11 +104,17 @@ def under_way(campaign: Campaign) -> Iterator[str]:
 
 
 @contextmanager
-def _held(campaign: Campaign, space: Space, request: Request) -> Iterator[tuple[Held, dict[str, int]]]:
-    """Where the space's rows are, and how many of a backup's rows, by table, have nothing left to hang from."""
+def _held(campaign: Campaign, request: Request, space: Space) -> Iterator[tuple[Held, Wanted, dict[str, int]]]:
+    """Where the space's rows are, which are wanted, and how many of a backup's, by table, have nothing to hang from.
+
+    Rows leave the archive as they come back; a backup keeps them. Of a space that came back whole it has none to give:
+    what is not in Moodle any more was deleted since.
+    """
     archive = Held(campaign, campaign.archive_schema, space.courseid)
-    if archive.exists:
-        yield archive, {}
+    back = () if archive.exists or request.conflicts == "scratch" else space.back
+    wanted = Wanted(traces=WHOLE not in back, enrolments=request.enrolments and ENROLMENTS not in back)
+    if archive.exists or not (wanted.traces or wanted.enrolments):
+        yield archive, wanted, {}
         return
     sets = backup_sets(campaign, space, older=request.conflicts == "scratch")  # it writes nothing in Moodle
     _log.info(
@@ -113,13 +123,13 @@ def _held(campaign: Campaign, space: Space, request: Request) -> Iterator[tuple[
     )  # fmt: skip
     with scratch.temporary(campaign, "staging") as name:
         held = hold(campaign, space.courseid, sets, name)
-        yield held, without_path(campaign, held, [reset for reset, _ in sets])
+        yield held, wanted, without_path(campaign, held, [reset for reset, _ in sets], wanted)
 
 
 def _restore(work: _Work) -> str:
     campaign, request, held = work.campaign, work.request, work.held
     with campaign.engine.begin() as connection:
-        names = pick_rows(connection, held, request.enrolments)
+        names = pick_rows(connection, held, work.wanted)
         if request.activity:
             activity = find_activity(connection, campaign, held.courseid, request.activity)
             names = keep_part(connection, held, names, activity.own, activity)
@@ -146,8 +156,8 @@ def _restore(work: _Work) -> str:
     for finding in findings + of_name:
         _log.warning("Laissé de côté : %s", finding)
     present = [name for name in names if not held.lost(name)]
-    done = _write(work, present, with_name=request.name and not of_name)
     left = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
+    done = _write(work, present, with_name=request.name and not of_name, whole=request.whole and not left)
     return f"{done} {counted(left, 'ligne laissée', 'lignes laissées')} de côté." if left else done
 
 
@@ -161,15 +171,15 @@ _STOPPED = (
 )
 
 
-def _write(work: _Work, names: Sequence[str], with_name: bool) -> str:
+def _write(work: _Work, names: Sequence[str], *, with_name: bool, whole: bool) -> str:
     campaign, request, space = work.campaign, work.request, work.space
     campaign.take_fence()  # a run that has not ended yet starts again from its preflight: its plan is not true any more
     _put_contents_back(work, names)
     rows = put_back(work.held, names)
     renamed = with_name and put_name_back(campaign, space.courseid)
     reverted = _revert_enrolments(campaign, space) if request.enrolments and request.whole else 0
-    if request.whole:
-        _declare_back(campaign, space, rows)
+    if whole:
+        _declare_back(work, rows)
     if not (rows or renamed or reverted):
         return f"{request.code} : déjà restauré, rien n'a changé."
     parts = [
@@ -183,13 +193,15 @@ def _write(work: _Work, names: Sequence[str], with_name: bool) -> str:
     )
 
 
-def _declare_back(campaign: Campaign, space: Space, rows: int) -> None:
+def _declare_back(work: _Work, rows: int) -> None:
     """From now on a run of the year may reset the space again. Of a space that is back in part only, it must not:
     what its new students have done would go too."""
-    reset = tables.space_reset
+    campaign, space, reset = work.campaign, work.space, tables.space_reset
     with campaign.engine.begin() as connection:
         connection.execute(sa.delete(reset).where(reset.c.year == campaign.year, reset.c.courseid == space.courseid))
-        journal.record(connection, campaign, STAGE, "whole", courseid=space.courseid, rows_moved=rows)
+        journal.record(connection, campaign, STAGE, WHOLE, courseid=space.courseid, rows_moved=rows)
+        if work.request.enrolments:
+            journal.record(connection, campaign, STAGE, ENROLMENTS, courseid=space.courseid)
 
 
 def _revert_enrolments(campaign: Campaign, space: Space) -> int:
