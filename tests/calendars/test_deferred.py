@@ -16,10 +16,12 @@ from tests.support.campaign import NEWCOMERS, add_newcomers, reference_feed, ref
 from tests.support.dump import Rows, compare, dump
 from transition.calendars.due import Due, due_spaces, refuse_unfinished
 from transition.calendars.form import Request, change
-from transition.campaign import Campaign
+from transition.campaign import Campaign, now
 from transition.decisions import still_excluded
 from transition.errors import TransitionError
 from transition.plan import fingerprint, stored_fingerprint
+from transition.restore.stage import Request as Restored
+from transition.restore.stage import restore
 from transition.state import tables
 
 MOODLE = "moodle_deferred"
@@ -149,3 +151,37 @@ def test_on_its_night_the_space_is_reset_and_nothing_else(world: World) -> None:
     with world.first.engine.connect() as connection:
         years = connection.execute(sa.select(tables.run.c.year).distinct()).scalars().all()
     assert years == [2026]
+
+
+def test_a_space_that_was_restored_is_not_due_again_by_itself(world: World) -> None:
+    restore(world.campaign("undo", CLOSES), Restored(CODE))
+    assert all(ids <= world.dump()[table].keys() for table, ids in world.traces.items() if table not in LEAVING)
+    with world.first.engine.connect() as connection:
+        done = connection.execute(sa.select(tables.space_reset.c.courseid)).scalars().all()
+    assert SPACE not in done, "it may be reset again"
+    assert due_spaces(world.campaign("night", CLOSES)) == []
+    assert due_spaces(world.campaign("night", date(2027, 6, 1))) == []
+
+    # A person may still ask for it, and may defer it anew: a campaign let loose since says so.
+    asked = world.campaign("asked", CLOSES, courses=(CODE,), dry_run=True)
+    assert in_scope(asked) == {SPACE}
+    until = date(2027, 3, 1)
+    world.ask("withdraw", "withdraw", entry=1)
+    world.ask("once more", "add", **ASKED, type="decale", fin=str(until))
+    again = world.campaign("other spaces", CLOSES, courses=("LI3INF02",))
+    assert in_scope(again) == {3}
+    with world.first.engine.begin() as connection:
+        frozen = sa.update(tables.run).where(tables.run.c.run_id == again.run_id).values(frozen_at=now())
+        connection.execute(frozen)
+    assert due_spaces(world.campaign("night", CLOSES)) == []
+    [due] = due_spaces(world.campaign("night", until))
+    assert due.codes == (CODE,)
+
+
+def in_scope(campaign: Campaign) -> set[int]:
+    """The courses that a run would reset or archive."""
+    run_chain(campaign, ["preflight", "apogee_sync", "detect_missing"])
+    decision = tables.decision.c
+    with campaign.engine.connect() as connection:
+        query = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope)
+        return set(connection.execute(query).scalars())

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tests.support.campaign import MODELLED
 from tests.support.feed import COLUMNS, element
 from tests.test_decisions import campaign, decisions, feed, words  # noqa: F401  (a fixture)
+from transition import journal
 from transition.apogee.calendar import EARLY
 from transition.apogee.stage import apogee_sync
 from transition.calendars.due import due_spaces
@@ -176,6 +177,12 @@ def test_an_early_opening_is_due_in_the_week_before_it(engineer: Campaign) -> No
     with engineer.engine.begin() as connection:  # the campaign of a later year reset it already
         done = {"year": 2027, "courseid": 4, "run": engineer.run, "verified_at": now()}
         connection.execute(sa.insert(tables.space_reset).values(done))
+    assert due_spaces(replace(engineer, day=date(2026, 8, 23))) == []
+    with engineer.engine.begin() as connection:
+        connection.execute(sa.delete(tables.space_reset).where(tables.space_reset.c.courseid == 4))
+    assert due_spaces(replace(engineer, day=date(2026, 8, 23)))
+    with engineer.engine.begin() as connection:  # nor is one that a restore brought back
+        journal.record(connection, engineer, "restore", "whole", courseid=4)
     assert due_spaces(replace(engineer, day=date(2026, 8, 23))) == []
     next_year = replace(engineer, year=2027, day=date(2027, 6, 1))
     ask(next_year, "next", cible_type="cours", cible="LETL2H03", type="ouverture_precoce", debut="2027-08-20")

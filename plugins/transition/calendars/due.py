@@ -1,7 +1,8 @@
 """Which spaces are to be reset on their own date, today."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -15,6 +16,8 @@ from transition.campaign import Campaign
 from transition.decisions import APPLIED, Space, decide, read_facts, read_spaces
 from transition.errors import TransitionError, refuse_all
 from transition.french import counted
+from transition.restore.history import WHOLE
+from transition.restore.put_back import STAGE as RESTORE
 from transition.state import schema, tables
 
 _PRECOCIOUS = "ouverture_precoce"
@@ -38,19 +41,22 @@ def due_spaces(campaign: Campaign, year: int | None = None) -> list[Due]:
     """The years that have due spaces, the newest first, or only that ``year``. Writes nothing in Moodle.
 
     Due is a space that a campaign deferred (a run let loose decided so), or one that opens early within
-    :data:`~transition.apogee.calendar.EARLY`; that no campaign of the year or a later one has reset; and that the
-    decisions of today would reset or archive. Raises :class:`TransitionError` for another site's database, or an early
-    opening of a year without any loaded feed.
+    :data:`~transition.apogee.calendar.EARLY`; that no campaign of the year or a later one has reset, not even if a
+    restore has brought it back since (a person wanted it so, and works in it); and that the decisions of today would
+    reset or archive. Raises :class:`TransitionError` for another site's database, or an early opening of a year without
+    any loaded feed.
     """
     refuse_all("Calendriers décalés :", list(preflight.other_site(campaign)))
     schema.upgrade(campaign)
-    deferred, opening = _deferred(campaign), _years_opening(campaign)
+    returns = _returns(campaign)
+    deferred, opening = _deferred(campaign, returns), _years_opening(campaign)
     spaces = read_spaces(campaign) if deferred or opening else []
     found = []
     for candidate in sorted({*deferred, *opening}, reverse=True):
         if year in (None, candidate):
             of_year = replace(campaign, year=candidate)
-            due = _due(of_year, spaces, deferred.get(candidate, set()))
+            back = {courseid for of_return, courseid in returns if of_return >= candidate}
+            due = _due(of_year, spaces, deferred.get(candidate, set()), back)
             found += [Due(candidate, due)] if due else []
     return found
 
@@ -82,7 +88,8 @@ def refuse_unfinished(campaign: Campaign, due: Due) -> None:
         )
 
 
-def _due(campaign: Campaign, spaces: Sequence[Space], deferred: set[int]) -> tuple[Space, ...]:
+def _due(campaign: Campaign, spaces: Sequence[Space], deferred: set[int], back: set[int]) -> tuple[Space, ...]:
+    """Of the spaces, those to reset today; ``back``: brought back by a restore, they have no early opening left."""
     lots = loaded_lots(campaign)
     if campaign.year not in lots:
         raise TransitionError(
@@ -92,6 +99,8 @@ def _due(campaign: Campaign, spaces: Sequence[Space], deferred: set[int]) -> tup
     facts = read_facts(campaign, spaces, read_model(campaign, lots))
 
     def opens(space: Space) -> bool:
+        if space.courseid in back:
+            return False
         asked = facts.exceptions.get(space.key, ())
         return any(one.type == _PRECOCIOUS and one.moment(facts.today) == "due" for one in asked)
 
@@ -100,21 +109,35 @@ def _due(campaign: Campaign, spaces: Sequence[Space], deferred: set[int]) -> tup
     )
 
 
-def _deferred(campaign: Campaign) -> dict[int, set[int]]:
-    """Courses that a campaign deferred and none has reset since, by the campaign's year."""
+def _returns(campaign: Campaign) -> dict[tuple[int, int], datetime]:
+    """By year and course, when a restore last brought back all that the campaign of that year had taken from it."""
+    entry = tables.journal.c
+    query = (
+        sa.select(entry.year, entry.courseid, sa.func.max(entry.at))
+        .where(entry.stage == RESTORE, entry.action == WHOLE)
+        .group_by(entry.year, entry.courseid)
+    )
+    with campaign.engine.connect() as connection:
+        return {(year, courseid): at for year, courseid, at in connection.execute(query)}
+
+
+def _deferred(campaign: Campaign, returns: Mapping[tuple[int, int], datetime]) -> dict[int, set[int]]:
+    """Courses that a campaign deferred and none has reset nor restored since, by the campaign's year."""
     run, decision, reset = tables.run, tables.decision, tables.space_reset
     since = sa.exists().where(reset.c.courseid == decision.c.courseid, reset.c.year >= run.c.year)
     query = (
-        sa.select(run.c.year, decision.c.courseid)
-        .distinct()
+        sa.select(run.c.year, decision.c.courseid, sa.func.max(run.c.frozen_at))
         .select_from(run.join(decision, decision.c.run == run.c.number))
         .where(run.c.year >= campaign.today.year - _YEARS, run.c.frozen_at.is_not(None))
         .where(decision.c.decision == "defer", ~since)
+        .group_by(run.c.year, decision.c.courseid)
     )
     found: dict[int, set[int]] = {}
     with campaign.engine.connect() as connection:
-        for year, courseid in connection.execute(query):
-            found.setdefault(year, set()).add(courseid)
+        for year, courseid, let_loose in connection.execute(query):
+            later = [at for (of_return, other), at in returns.items() if other == courseid and of_return >= year]
+            if max(later, default=datetime.min) < let_loose:
+                found.setdefault(year, set()).add(courseid)
     return found
 
 
