@@ -20,12 +20,13 @@ sinon de la sauvegarde, dans `{storage}/{name}/<année>/backup`.
 ## Conflits
 
 Ce qui s'est passé dans l'espace depuis sa réinitialisation peut empêcher le retour de certaines lignes : un redoublant
-a déposé un nouveau devoir, une activité a été supprimée. Tout est recherché **avant** la première écriture :
+a déposé un nouveau devoir, une activité a été supprimée, une inscription a changé. Tout est recherché **avant** la
+première écriture :
 
 | `conflicts` | effet |
 |---|---|
 | `stop` | rien n'est écrit, la liste des conflits est dans le journal de la tâche |
-| `skip` | ces lignes, et ce qui en dépend, restent dans l'archive ; le reste revient |
+| `skip` | ces lignes, et ce qui en dépend, restent dans l'archive, ces inscriptions telles quelles ; le reste revient |
 | `scratch` | tout est copié dans le schéma `{name}_<année>_scratch`, Moodle ne change pas |
 
 ## Ce qu'elle ne fait pas
@@ -35,8 +36,8 @@ Elle ne retire rien de ce que la nouvelle année a écrit. Elle ne vide pas les 
 
 ## Arrêter, reprendre
 
-Un arrêt, même brutal, ne perd rien : relancez. Restaurer deux fois ne change rien. Un espace restauré peut être
-réinitialisé de nouveau par une transition de la même année.
+Un arrêt, même brutal, ne perd rien : relancez. Restaurer deux fois ne change rien. Un espace restauré en entier peut
+être réinitialisé de nouveau par une transition de la même année ; restauré en partie, non.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -241,6 +241,45 @@ def _stop_at_call(number: int) -> Callable[..., None]:
     return stopping
 
 
+def test_enrolments_that_the_reset_did_not_leave_so_stay(world: World) -> None:
+    """A repeater's enrolment is suspended last year, active again by the reset; then last year's comes back, or not."""
+    code, ours = "LI3INF01", "ue.enrolid = 25 AND u.username IN ('22300003', '22300009')"
+    restore(world.open("first"), everything(code))
+    world.execute(
+        f"UPDATE mdl_user_enrolments ue JOIN mdl_user u ON u.id = ue.userid SET status = 1, timeend = 1800000000"
+        f" WHERE {ours}"
+    )
+    query = f"SELECT ue.* FROM mdl_user_enrolments ue JOIN mdl_user u ON u.id = ue.userid WHERE {ours} ORDER BY ue.id"
+    last_year = world.execute(query)
+    run_chain(world.open("second", courses=(code,)))
+    one, other = this_year = world.execute(query)
+    assert [(row.status, row.timeend) for row in this_year] == [(0, 0), (0, 0)]
+
+    # Somebody changes one of them; a later campaign, which finds nothing to write, relies on the other.
+    world.execute(f"UPDATE mdl_user_enrolments SET timeend = 1900000000 WHERE id = {one.id}")
+    world.execute(
+        f"INSERT INTO {STATE}.run (run_id, year, dry_run, courses, started_at, frozen_at)"
+        " VALUES ('next year', 2027, 0, '[]', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"
+    )
+    later = f"{STATE}.arrival WHERE run = (SELECT number FROM {STATE}.run WHERE year = 2027)"
+    world.execute(
+        f"INSERT INTO {STATE}.arrival SELECT number, 2, {other.userid}, 0, 0 FROM {STATE}.run WHERE year = 2027"
+    )
+    worked = world.dump()
+    assert _listed(world) == {
+        "user_enrolments": "user_enrolments : 2 inscriptions de redoublants, changées ou renouvelées depuis la"
+        " réinitialisation"
+    }  # fmt: skip
+    assert compare(worked, world.dump()) == {}
+    assert "2 lignes laissées de côté." in restore(world.open("skip"), everything(code, conflicts="skip"))
+    assert [(row.status, row.timeend) for row in world.execute(query)] == [(0, 1900000000), (0, 0)]
+
+    world.execute(f"UPDATE mdl_user_enrolments SET timeend = 0 WHERE id = {one.id}")
+    world.execute(f"DELETE FROM {later}")
+    assert "2 inscriptions rendues à leur état" in restore(world.open("as left"), everything(code))
+    assert world.execute(query) == last_year
+
+
 # A repeater has worked in the space since: the same submission, the same grade; a message took an old id; and a
 # teacher has deleted an activity.
 def work_in(world: World) -> dict[str, Any]:

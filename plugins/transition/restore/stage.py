@@ -9,12 +9,13 @@ from typing import Literal
 import sqlalchemy as sa
 
 from transition import contents, journal, preflight
+from transition.backup.manifest import BackupSet
 from transition.campaign import Campaign
 from transition.errors import TransitionError, refuse_all
 from transition.french import counted
 from transition.restore import scratch
 from transition.restore.conflicts import COMING, find_conflicts
-from transition.restore.enrolments import put_enrolments_back
+from transition.restore.enrolments import put_enrolments_back, renewed_enrolments
 from transition.restore.from_backup import hold, without_path
 from transition.restore.held import Held
 from transition.restore.history import ENROLMENTS, WHOLE, Space, backup_sets, find_space
@@ -56,7 +57,8 @@ class Request:
 class _Work:
     """A request, the space it names, its rows out of Moodle and those wanted of them.
 
-    ``lost``: rows by table that have nothing to hang from.
+    ``lost``: rows by table that have nothing to hang from. ``before``: the backup that says what repeaters' enrolments
+    were; None: they stay as they are. ``renewed``: how many of them stay in any case.
     """
 
     campaign: Campaign
@@ -65,6 +67,8 @@ class _Work:
     held: Held
     wanted: Wanted
     lost: dict[str, int]
+    before: BackupSet | None
+    renewed: int
 
 
 def restore(campaign: Campaign, request: Request) -> str:
@@ -85,8 +89,11 @@ def restore(campaign: Campaign, request: Request) -> str:
                 f"L'espace {request.code} a été supprimé de Moodle : restaurez-le dans un schéma d'essai (conflits :"
                 " scratch)."
             )
+        before = _enrolments_before(campaign, request, space)
+        # Before the rows: both use one schema, and what stands in the way is known before anything is written.
+        renewed = renewed_enrolments(campaign, space, before) if before else 0
         with _held(campaign, request, space) as (held, wanted, lost):
-            closing["detail"] = _restore(_Work(campaign, request, space, held, wanted, lost))
+            closing["detail"] = _restore(_Work(campaign, request, space, held, wanted, lost, before, renewed))
     _log.info("%s", closing["detail"])
     return str(closing["detail"])
 
@@ -101,6 +108,17 @@ def under_way(campaign: Campaign) -> Iterator[str]:
                 f"l'exécution {run_id} tient Moodle en maintenance : attendez sa fin ou, si elle est arrêtée, relancez"
                 " sa tâche maintenance_off"
             )
+
+
+def _enrolments_before(campaign: Campaign, request: Request, space: Space) -> BackupSet | None:
+    """Of several resets, the first one found the enrolments as nobody had changed them. Without a backup, they stay."""
+    if not (request.enrolments and request.whole) or request.conflicts == "scratch":
+        return None
+    try:
+        return backup_sets(campaign, space)[-1][1]
+    except TransitionError as error:
+        _log.warning("Les inscriptions des redoublants restent celles de la nouvelle année. %s", error)
+        return None
 
 
 @contextmanager
@@ -150,14 +168,16 @@ def _restore(work: _Work) -> str:
     findings = [
         *map(str, conflicts),
         *(f"{name} : {counted(rows, 'ligne', 'lignes')}, {_gone(campaign, name)}" for name, rows in work.lost.items()),
+        *([f"user_enrolments : {counted(work.renewed, *_RENEWED)}"] if work.renewed else []),
     ]
     if request.conflicts == "stop":
         refuse_all(_STOPPED.format(code=request.code), findings + of_name)
     for finding in findings + of_name:
         _log.warning("Laissé de côté : %s", finding)
     present = [name for name in names if not held.lost(name)]
-    left = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
-    done = _write(work, present, with_name=request.name and not of_name, whole=request.whole and not left)
+    aside = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
+    done = _write(work, present, with_name=request.name and not of_name, whole=request.whole and not aside)
+    left = aside + work.renewed
     return f"{done} {counted(left, 'ligne laissée', 'lignes laissées')} de côté." if left else done
 
 
@@ -165,6 +185,10 @@ def _gone(campaign: Campaign, name: str) -> str:
     return "dont l'activité a été supprimée" if name in campaign.moodle else "d'une table que Moodle n'a plus"
 
 
+_RENEWED = (
+    "inscription d'un redoublant, changée ou renouvelée depuis la réinitialisation",
+    "inscriptions de redoublants, changées ou renouvelées depuis la réinitialisation",
+)
 _STOPPED = (
     "Rien n'a été écrit : l'espace {code} a changé depuis sa réinitialisation. Réglez ces points dans Moodle, ou"
     " relancez en les laissant de côté (conflits : skip), ou dans un schéma d'essai (conflits : scratch) :"
@@ -172,12 +196,12 @@ _STOPPED = (
 
 
 def _write(work: _Work, names: Sequence[str], *, with_name: bool, whole: bool) -> str:
-    campaign, request, space = work.campaign, work.request, work.space
+    campaign, request = work.campaign, work.request
     campaign.take_fence()  # a run that has not ended yet starts again from its preflight: its plan is not true any more
     _put_contents_back(work, names)
     rows = put_back(work.held, names)
-    renamed = with_name and put_name_back(campaign, space.courseid)
-    reverted = _revert_enrolments(campaign, space) if request.enrolments and request.whole else 0
+    renamed = with_name and put_name_back(campaign, work.space.courseid)
+    reverted = put_enrolments_back(campaign, work.space, work.before) if work.before else 0
     if whole:
         _declare_back(work, rows)
     if not (rows or renamed or reverted):
@@ -202,16 +226,6 @@ def _declare_back(work: _Work, rows: int) -> None:
         journal.record(connection, campaign, STAGE, WHOLE, courseid=space.courseid, rows_moved=rows)
         if work.request.enrolments:
             journal.record(connection, campaign, STAGE, ENROLMENTS, courseid=space.courseid)
-
-
-def _revert_enrolments(campaign: Campaign, space: Space) -> int:
-    """Of several resets, the first one found the enrolments as nobody had changed them. Without a backup, they stay."""
-    try:
-        reset, backup = backup_sets(campaign, space)[-1]
-    except TransitionError as error:
-        _log.warning("Les inscriptions des redoublants restent celles de la nouvelle année. %s", error)
-        return 0
-    return put_enrolments_back(campaign, space.courseid, reset, backup)
 
 
 def _put_contents_back(work: _Work, names: Sequence[str]) -> None:
