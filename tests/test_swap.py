@@ -31,6 +31,7 @@ from transition.ways import SWAP
 LOG = "logstore_standard_log"  # goes by whole spaces: its keys are a view
 POSTS = "forum_posts"  # goes by a path of tables: its keys are written down
 RECENT = "block_recentlyaccesseditems"  # the same, and small
+NEXT_ID = re.compile(r" AUTO_INCREMENT=(\d+)")
 SWAPPED = {LOG: "logs", RECENT: "last_access", POSTS: "forum"}
 FROZEN = [
     "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval",
@@ -71,15 +72,25 @@ def rows(campaign: Campaign, name: str, schema: str) -> Rows:
 
 
 def state(campaign: Campaign, name: str) -> tuple[Rows, Rows, str, list[Any]]:
-    """A table in Moodle, in the archive, its definition, and what was journalled of it."""
+    """A table in Moodle, in the archive, its definition but the next id, and what was journalled of it."""
     moodle, archive = (rows(campaign, name, campaign.moodle.schema), rows(campaign, name, campaign.archive_schema))
     entry = tables.journal.c
     query = sa.select(entry.rule, entry.courseid, entry.rows_before, entry.rows_moved, entry.rows_after).where(
         entry.table_name == name, entry.action == "moved", entry.run == campaign.run
     )
     with campaign.engine.connect() as connection:
-        definition = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(campaign.moodle[name])}")).one()[1]
-        return moodle, archive, definition, [tuple(row) for row in connection.execute(query.order_by(entry.courseid))]
+        journalled = [tuple(row) for row in connection.execute(query.order_by(entry.courseid))]
+    return moodle, archive, NEXT_ID.sub("", definition(campaign, name)), journalled
+
+
+def definition(campaign: Campaign, name: str) -> str:
+    with campaign.engine.connect() as connection:
+        return str(connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(campaign.moodle[name])}")).one()[1])
+
+
+def next_id(campaign: Campaign, name: str) -> int:
+    [number] = NEXT_ID.findall(definition(campaign, name))
+    return int(number)
 
 
 def keyed(campaign: Campaign, name: str) -> set[int]:
@@ -143,14 +154,15 @@ def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
 
 @pytest.mark.parametrize("name", SWAPPED)
 def test_swapped(frozen: Campaign, name: str) -> None:
-    moodle, _, definition, _ = state(frozen, name)
+    moodle, _, defined, _ = state(frozen, name)
+    expected = next_id(frozen, name) + swap.SKIPPED_IDS
     going, before = keyed(frozen, name), indexes(frozen, name, frozen.moodle.schema)
     assert move.move_rule(frozen, SWAPPED[name]) >= len(going) > 0
     after = state(frozen, name)
     assert after[0] == {id_: row for id_, row in moodle.items() if id_ not in going}
     assert after[1] == moodle, "the old table is the archive"
-    assert after[2] == definition, "indexes, row format, comment and the next id are those of the old table"
-    assert re.search(r"AUTO_INCREMENT=\d+", definition)
+    assert after[2] == defined, "indexes, row format and comment are those of the old table"
+    assert next_id(frozen, name) == expected
     assert sum(entry[3] for entry in after[3]) == len(going)
     assert keyed(frozen, name) == going, "the keys tell what moved"
     assert indexes(frozen, name, frozen.moodle.schema) == before
@@ -165,7 +177,7 @@ def test_swapped(frozen: Campaign, name: str) -> None:
 @pytest.mark.parametrize("name", [RECENT, POSTS])
 def test_killed_at_every_statement_then_run_again(frozen: Campaign, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "COPY", 30)
-    before, _, definition, _ = state(frozen, name)
+    before, _, defined, _ = state(frozen, name)
     swap.swap_table(frozen, name)
     after = state(frozen, name)
     undo(frozen, name)
@@ -184,7 +196,7 @@ def test_killed_at_every_statement_then_run_again(frozen: Campaign, name: str, m
         undo(frozen, name)
     undo(frozen, name)
     assert statement > 30, "too few kill points to mean anything"
-    assert state(frozen, name)[:3] == (before, {}, definition)
+    assert state(frozen, name)[:3] == (before, {}, defined)
 
 
 def test_a_later_run_ends_what_a_killed_one_left(frozen: Campaign) -> None:
@@ -219,14 +231,15 @@ def test_a_later_run_ends_what_a_killed_one_left(frozen: Campaign) -> None:
     assert set(ends) == {"dropped", "done"}
 
 
-def test_rows_written_while_the_table_is_copied_stay(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_written_while_the_table_is_swapped_stay(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     before, *_ = state(frozen, LOG)
+    following = next_id(frozen, LOG)
     table = frozen.moodle[LOG]
     columns = [column for column in table.c if column.name != "id"]
     going = keyed(frozen, LOG)
-    some = min(going)
+    some = min(before.keys() - going)
     again = sa.insert(table).from_select([c.name for c in columns], sa.select(*columns).where(table.c.id == some))
-    real = {name: getattr(swap._Swap, name) for name in ("_copy_chunk", "_rename")}
+    real = {name: getattr(swap._Swap, name) for name in ("_copy_chunk", "_rename", "_finish")}
 
     def writing(name: str) -> Any:
         def wrapped(self: Any, *args: Any) -> Any:
@@ -243,13 +256,14 @@ def test_rows_written_while_the_table_is_copied_stay(frozen: Campaign, monkeypat
         monkeypatch.setattr(swap._Swap, name, writing(name))
     swap.swap_table(frozen, LOG)
     moodle, *_ = state(frozen, LOG)
-    assert len(moodle) == len(before) - len(going) + 2, "one before the check, one between the check and the RENAME"
+    # One before the check, one between the check and the RENAME, one after it: each with an id of its own.
+    came = {following, following + 1, following + 1 + swap.SKIPPED_IDS}
+    assert moodle.keys() == before.keys() - going | came
     assert keyed(frozen, LOG) == going
     monkeypatch.undo()
     undo(frozen, LOG)
     with frozen.engine.begin() as connection:
         connection.execute(sa.delete(table).where(table.c.id > max(before)))
-        connection.execute(sa.text(f"ALTER TABLE {quoted(table)} AUTO_INCREMENT = {max(before) + 1}"))
 
 
 @pytest.mark.parametrize("name", SWAPPED)

@@ -39,6 +39,9 @@ def test_what_forbids_a_swap(campaign: Campaign, server: PrivateMariaDB) -> None
     assert obstacle(campaign, name, rule) == ""
     assert "l'inscription y écrit aussi" in obstacle(campaign, "user_enrolments", "enrolment")
     with campaign.engine.connect() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {table} MODIFY id INT NOT NULL AUTO_INCREMENT"))
+        assert "ses identifiants ne sont pas de type BIGINT" in obstacle(campaign, name, rule)
+        connection.execute(sa.text(f"ALTER TABLE {table} MODIFY id BIGINT NOT NULL AUTO_INCREMENT"))
         connection.execute(sa.text(f"CREATE TRIGGER follows AFTER DELETE ON {table} FOR EACH ROW SET @a = 1"))
         assert "un déclencheur (TRIGGER) la suit" in obstacle(campaign, name, rule)
         connection.execute(sa.text("DROP TRIGGER follows"))

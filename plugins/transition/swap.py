@@ -32,6 +32,9 @@ COPY = 20_000  # kept rows a transaction
 # somebody waits. A page of the primary key holds about 100 rows of the log; one of the others, 500.
 ROW_SPLITTER, INDEX_SPLITTER = 40, 200
 _ROUNDS = 10  # of catching up with a Moodle that still writes
+# Ids that nobody gets. What Moodle writes between the check and the RENAME has the next ids of the old table, and is
+# put into the new one after it: what Moodle writes there meanwhile must have others.
+SKIPPED_IDS = 100_000
 _PATIENCE = 6 * 3600
 _SPARE = 1.5  # free space asked for, in sizes of what is copied
 _log = logging.getLogger(__name__)
@@ -93,6 +96,7 @@ class _Swap:
                 self._rename()
             self._finish()
         with self.campaign.engine.connect() as connection:
+            shed_indexes(connection, self.campaign, self.name)
             self._drop(connection, self.kept)
 
     def settle(self) -> None:
@@ -253,7 +257,8 @@ class _Swap:
                 )
             text = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(self.source)}")).one()[1]
             if found := re.search(r"\bAUTO_INCREMENT=(\d+)", text.rpartition("\n)")[2]):
-                connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} AUTO_INCREMENT = {int(found[1])}"))
+                next_id = int(found[1]) + SKIPPED_IDS
+                connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} AUTO_INCREMENT = {next_id}"))
             self._set(connection, state="ready")
             connection.commit()
 
@@ -276,8 +281,7 @@ class _Swap:
         with self.campaign.engine.connect() as connection:
             if self._by_spaces(connection):
                 point(connection, self.campaign, self.name, self.campaign.archive_schema)
-            shed_indexes(connection, self.campaign, self.name)
-            connection.commit()
+            # First of all: Moodle lacks these rows.
             columns = [column.name for column in self.source.c]
             late = sa.select(*self.archive.c).where(self.archive.c.id > self._load().max_id)
             connection.execute(sa.insert(self.source).from_select(columns, late))
