@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from transition import move
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
+from transition.moodle.database import quoted
 from transition.state import tables
 
 RULE = "chat"  # three small tables
@@ -142,6 +144,30 @@ def test_a_row_that_vanished_stops_the_chunk_and_moves_nothing_of_it(campaign: C
     assert not archive[name.removeprefix("chat_")]
     with campaign.engine.begin() as connection:
         connection.execute(sa.insert(table).values(**row))
+
+
+def test_nobody_writes_in_a_row_between_its_copy_and_its_deletion(campaign: Campaign) -> None:
+    before, _ = both(campaign)
+    writer = sa.create_engine(campaign.server.url, poolclass=sa.NullPool)
+    table = campaign.moodle[TABLES[0]]
+    refused = []
+
+    def write(*event: Any) -> None:
+        if f"STRAIGHT_JOIN {quoted(table)}" in event[2] and event[2].startswith("DELETE"):
+            with writer.connect() as connection:
+                connection.execute(sa.text("SET SESSION innodb_lock_wait_timeout = 1"))
+                with pytest.raises(sa.exc.OperationalError, match="Lock wait timeout exceeded"):
+                    connection.execute(sa.update(table).values(message="written"))
+            refused.append(event[2])
+
+    sa.event.listen(campaign.server, "before_cursor_execute", write)
+    try:
+        move.move_rule(campaign, RULE)
+    finally:
+        sa.event.remove(campaign.server, "before_cursor_execute", write)
+    assert refused
+    moodle, archive = both(campaign)
+    assert {name: {**moodle[name], **archive[name]} for name in before} == before
 
 
 def test_moving_twice_moves_once(campaign: Campaign) -> None:

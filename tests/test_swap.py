@@ -280,6 +280,35 @@ def test_a_row_that_vanished_stops_the_swap(frozen: Campaign, name: str) -> None
         connection.execute(sa.insert(table).values(**row))
 
 
+@pytest.mark.parametrize("name", [LOG, POSTS])
+def test_a_kept_row_that_changed_since_its_copy_stops_the_swap(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    table, column = frozen.moodle[name], {LOG: "other", POSTS: "subject"}[name]
+    before, _, defined, journalled = state(frozen, name)
+    going, check = keyed(frozen, name), swap._Swap._check
+    kept = sa.update(table).where(table.c.id == min(before.keys() - going))
+
+    def written(self: swap._Swap) -> None:
+        with frozen.engine.begin() as connection:
+            connection.execute(kept.values({column: "written"}))
+        check(self)
+
+    monkeypatch.setattr(swap._Swap, "_check", written)
+    with pytest.raises(TransitionError, match=r"ont changé pendant leur copie\. Rien n'a changé dans Moodle"):
+        swap.swap_table(frozen, name)
+    monkeypatch.undo()
+    one = min(before.keys() - going)
+    after = {**before, one: {**before[one], column: "written"}}
+    assert after != before
+    assert state(frozen, name) == (after, {}, defined, journalled)
+    swap.swap_table(frozen, name)
+    assert rows(frozen, name, frozen.moodle.schema) == {id_: row for id_, row in after.items() if id_ not in going}
+    undo(frozen, name)
+    with frozen.engine.begin() as connection:
+        connection.execute(kept.values({column: before[one][column]}))
+
+
 def test_an_open_moodle_is_refused(frozen: Campaign) -> None:
     maintenance.reopen(frozen)
     with pytest.raises(TransitionError, match=r"n'est pas en maintenance : relancez la tâche approval\.maintenance_on"):

@@ -93,11 +93,13 @@ def _move_chunk(campaign: Campaign, rule: str, name: str, size: int) -> bool:
             connection.execute(sa.update(progress).where(_of(rule, name, campaign)).values(done=True))
             return True
         # The keys lead, in both statements: STRAIGHT_JOIN, or the server may scan Moodle's table.
+        # The rows are locked as they are read: what somebody writes in one before it is deleted would be lost.
         rows = (
             sa.select(*source.c)
             .select_from(keys.join(source, source.c.id == keys.c.id))
             .where(chunk, keys.c.id <= upper)
             .prefix_with("STRAIGHT_JOIN")
+            .with_for_update()
         )
         inserted = connection.execute(sa.insert(target).from_select([c.name for c in source.c], rows)).rowcount
         delete = sa.text(

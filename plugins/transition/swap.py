@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from transition import journal
 from transition.archive_indexes import shed_indexes
 from transition.campaign import Campaign
+from transition.checksum import rows_checksum
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
@@ -238,7 +239,7 @@ class _Swap:
         return int(upper)
 
     def _check(self) -> None:
-        """Rows listed = copied; rows that go = planned = all the others; then the next id, and the state."""
+        """Rows listed = copied, and alike; rows that go = planned = all the others; then the next id, and the state."""
         with self.campaign.engine.connect() as connection:
             listed, copied = (
                 connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -255,12 +256,29 @@ class _Swap:
                     f" {sum(planned.values())}, clés figées {sum(going.values())} ; en tout {there}. Rien n'a changé"
                     " dans Moodle ; fermez-le, puis lancez une nouvelle exécution."
                 )
+            if self._changed(connection):
+                raise TransitionError(
+                    f"Des lignes à garder de {self.source.name} ont changé pendant leur copie. Rien n'a changé dans"
+                    " Moodle ; arrêtez son cron et ses serveurs, puis relancez cette tâche."
+                )
             text = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(self.source)}")).one()[1]
             if found := re.search(r"\bAUTO_INCREMENT=(\d+)", text.rpartition("\n)")[2]):
                 next_id = int(found[1]) + SKIPPED_IDS
                 connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} AUTO_INCREMENT = {next_id}"))
             self._set(connection, state="ready")
             connection.commit()
+
+    def _changed(self, connection: sa.Connection) -> bool:
+        """Whether Moodle wrote in a row that stays, or deleted it, since it was copied."""
+        kept, source = self.kept, self.source
+        there = (
+            sa.select(rows_checksum(source))
+            .select_from(kept.join(source, source.c.id == kept.c.id))
+            .prefix_with("STRAIGHT_JOIN")
+        )
+        copied = sa.select(rows_checksum(self.new)).select_from(self.new)
+        before, after = (connection.execute(query).scalar_one() for query in (copied, there))
+        return bool(before != after)
 
     def _rename(self) -> None:
         """Both tables at once. The server waits for whoever still reads Moodle's table: not for ever."""
