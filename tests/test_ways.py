@@ -65,9 +65,11 @@ def test_what_forbids_a_swap(campaign: Campaign, server: PrivateMariaDB) -> None
         connection.execute(sa.text("GRANT ALL ON `ways\\_%`.* TO 'limited'@'127.0.0.1'"))
     url = server.url(campaign.moodle.schema).set(username="limited", password="secret")
     limited = Campaign(campaign.platform, 2026, "ways", sa.create_engine(url, poolclass=sa.NullPool), dry_run=False)
-    assert f"n'a pas les droits ALTER, CREATE, DROP sur {campaign.moodle.schema}" in obstacle(limited, name, rule)
+    assert "n'a pas les droits ALTER, CREATE, DROP, TRIGGER sur" in obstacle(limited, name, rule)
     with campaign.engine.connect() as connection:
         connection.execute(sa.text(f"GRANT ALTER, CREATE, DROP ON {moodle}.* TO 'limited'@'127.0.0.1'"))
+        assert "n'a pas les droits" in obstacle(limited, name, rule), "MySQL would not show it a trigger"
+        connection.execute(sa.text(f"GRANT TRIGGER ON {moodle}.* TO 'limited'@'127.0.0.1'"))
         assert obstacle(limited, name, rule) == ""
         connection.execute(sa.text("DROP USER 'limited'@'127.0.0.1'"))
 

@@ -13,8 +13,9 @@ CHUNKS, SWAP = "chunks", "swap"
 FEW = "peu de lignes"
 SWAP_ROWS = 50_000  # below, chunks take seconds
 SWAP_SHARE = 0.8  # of the table's rows: a swap copies the others, and chunks copy and delete these
-# What RENAME TABLE needs on Moodle's schema, besides the rights that chunks need.
-SWAP_RIGHTS = frozenset({"ALTER", "DROP", "CREATE"})
+# What RENAME TABLE needs on Moodle's schema, besides the rights that chunks need; and TRIGGER: without it MySQL
+# does not show the triggers of a table, which the RENAME would refuse.
+SWAP_RIGHTS = frozenset({"ALTER", "DROP", "CREATE", "TRIGGER"})
 # What forbids a swap, counted by the server, and in French.
 _OBSTACLES = (
     (
