@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
 from transition.moodle.database import quoted
+from transition.purge import purge
 from transition.state import tables
 
 RULE = "chat"  # three small tables
@@ -168,6 +170,23 @@ def test_nobody_writes_in_a_row_between_its_copy_and_its_deletion(campaign: Camp
     assert refused
     moodle, archive = both(campaign)
     assert {name: {**moodle[name], **archive[name]} for name in before} == before
+
+
+def test_a_purge_that_waited_for_another_run_looks_who_has_the_platform(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def taken(*_: object) -> Iterator[None]:
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.update(tables.fence).values(run=0))
+        yield
+
+    monkeypatch.setattr(Campaign, "lock", taken)
+    before = both(campaign)
+    with pytest.raises(TransitionError, match="n'a plus la main"):
+        purge(campaign, RULE)
+    assert both(campaign) == before
+    campaign.take_fence()
 
 
 def test_moving_twice_moves_once(campaign: Campaign) -> None:

@@ -316,6 +316,24 @@ def test_an_open_moodle_is_refused(frozen: Campaign) -> None:
     maintenance.close(frozen)
 
 
+@pytest.mark.parametrize("moment", ["_copy_chunk", "_rename"])
+def test_a_swap_can_be_stopped_from_the_database(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    before, real = state(frozen, LOG), getattr(swap._Swap, moment)
+
+    def stopped(self: swap._Swap, *args: Any) -> Any:
+        with frozen.engine.begin() as connection:
+            connection.execute(sa.delete(tables.fence))
+        return real(self, *args)
+
+    monkeypatch.setattr(swap._Swap, moment, stopped)
+    with pytest.raises(TransitionError, match="n'a plus la main"):
+        swap.swap_table(frozen, LOG)
+    assert state(frozen, LOG) == before
+    frozen.take_fence()
+
+
 def test_a_full_disk_is_refused(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     before = state(frozen, LOG)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10_000})())

@@ -10,6 +10,7 @@ def purge(campaign: Campaign, rule: str) -> None:
 
     Raises :class:`TransitionError` if the plan is not frozen or another run has taken the platform.
     """
-    campaign.check_frozen()
-    with campaign.lock(f"purge:{rule}"), journal.stage(campaign, "purge", rule) as closing:
-        closing["rows_moved"] = pads.empty(campaign) if rule == pads.RULE else move.move_rule(campaign, rule)
+    with campaign.lock(f"purge:{rule}"):
+        campaign.check_frozen()  # once the lock is held: another run may have taken the platform during the wait
+        with journal.stage(campaign, "purge", rule) as closing:
+            closing["rows_moved"] = pads.empty(campaign) if rule == pads.RULE else move.move_rule(campaign, rule)

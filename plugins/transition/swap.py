@@ -45,7 +45,8 @@ def swap_table(campaign: Campaign, name: str) -> None:
     """Swap a table into the archive; does nothing twice, and goes on after a kill at any point.
 
     Journals what was moved of each space for every rule of the table. Raises :class:`TransitionError`, with Moodle's
-    table in its place, if Moodle is not in maintenance mode, the disk is too full, or the counts do not agree.
+    table in its place, if Moodle is not in maintenance mode, the disk is too full, the counts do not agree, rows that
+    stay changed meanwhile, or the run loses its fence.
     """
     # Another rule of the table may be swapping it: its work is this one's too.
     with campaign.lock(f"swap:{name}", seconds=_PATIENCE):
@@ -222,6 +223,7 @@ class _Swap:
 
     def _copy_chunk(self, which: sa.ColumnElement[bool], last: int) -> int:
         """Copy such rows after an id, in one transaction; returns the last id copied, 0 if there was none."""
+        self.campaign.check_fence()
         kept, source = self.kept, self.source
         with self.campaign.engine.begin() as connection:
             ids = sa.select(kept.c.id).where(kept.c.id > last, which).order_by(kept.c.id).limit(COPY).subquery()
@@ -282,6 +284,7 @@ class _Swap:
 
     def _rename(self) -> None:
         """Both tables at once. The server waits for whoever still reads Moodle's table: not for ever."""
+        self.campaign.check_fence()
         with self.campaign.engine.connect() as connection:
             connection.execute(sa.text("SET SESSION lock_wait_timeout = 60"))
             try:
