@@ -1,7 +1,9 @@
 """Maintenance mode: closed, opened, left as it was; by Moodle's command line and by its table."""
 
 import os
+import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,11 @@ cd "$(dirname "$0")"
 [ -e broken ] && exit 1
 [ -e closed ] && echo "purge closed" >> calls || echo "purge open" >> calls
 """
+CRON = """
+cd "$(dirname "$0")"
+echo "cron $1" >> calls
+[ ! -e broken_cron ]
+"""
 MakeCampaign = Callable[..., Campaign]
 
 
@@ -48,6 +55,8 @@ def moodle(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
         for table in (
             "mdl_config (id BIGINT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255) UNIQUE, value LONGTEXT)",
             "mdl_course (id BIGINT PRIMARY KEY, cacherev BIGINT)",
+            "mdl_task_scheduled (id BIGINT PRIMARY KEY AUTO_INCREMENT, classname VARCHAR(255), timestarted BIGINT)",
+            "mdl_task_adhoc (id BIGINT PRIMARY KEY AUTO_INCREMENT, classname VARCHAR(255), timestarted BIGINT)",
         ):
             connection.execute(sa.text(f"CREATE TABLE {table} ENGINE=InnoDB"))
     yield engine
@@ -64,6 +73,9 @@ def make(moodle: sa.Engine, tmp_path: Path) -> Iterator[MakeCampaign]:
         connection.execute(sa.text("DELETE FROM mdl_config"))
         connection.execute(sa.text("INSERT INTO mdl_config (name, value) VALUES ('maintenance_enabled', '0')"))
         connection.execute(sa.text("REPLACE INTO mdl_course VALUES (2, 10), (3, 10)"))
+        for name in ("scheduled", "adhoc"):
+            connection.execute(sa.text(f"DELETE FROM mdl_task_{name}"))
+            connection.execute(sa.text(f"INSERT INTO mdl_task_{name} (classname) VALUES ('\\\\at_rest')"))
 
     def made(run_id: str = "first", *, command: bool = True) -> Campaign:
         platform = reference_platform(tmp_path, moodle_command=("sh", str(cli(tmp_path))) if command else None)
@@ -87,6 +99,7 @@ def cli(folder: Path) -> Path:
     found.mkdir(exist_ok=True)
     (found / "maintenance.php").write_text(MAINTENANCE, encoding="utf-8")
     (found / "purge_caches.php").write_text(PURGE, encoding="utf-8")
+    (found / "cron.php").write_text(CRON, encoding="utf-8")
     return found
 
 
@@ -120,9 +133,79 @@ def test_by_command_the_caches_are_purged_before_moodle_opens(make: MakeCampaign
     maintenance.close(campaign)
     assert (cli(tmp_path) / "closed").exists()
     maintenance.reopen(campaign)
-    assert calls(tmp_path) == ["--enable", "purge closed", "--disable"]
+    assert calls(tmp_path) == ["--enable", "cron --stop", "purge closed", "--disable"]
     assert setting(campaign) == ["0"]
     assert journalled(campaign, "maintenance_off") == ["Moodle est rouvert"]
+
+
+def run_task(campaign: Campaign, name: str, classname: str, minutes: int) -> None:
+    """Have Moodle's cron run a task since some minutes."""
+    task = {"classname": classname, "timestarted": int(time.time()) - 60 * minutes}
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.insert(campaign.moodle[name]).values(task))
+
+
+def test_what_cron_runs_already_is_waited_for(
+    make: MakeCampaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign = make()
+    run_task(campaign, "task_scheduled", r"\core\task\old", 25 * 60)  # of a cron that was killed
+    run_task(campaign, "task_adhoc", r"\mod_quiz\task\second", 2)
+    run_task(campaign, "task_scheduled", r"\core\task\first", 3)
+    waited = []
+
+    def end_one(seconds: float) -> None:
+        if seconds != maintenance.LOOK:  # the end of a script is waited for as well
+            return
+        waited.append(seconds)
+        name = ("task_adhoc", "task_scheduled")[len(waited) - 1]
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.update(campaign.moodle[name]).values(timestarted=None))
+
+    monkeypatch.setattr(time, "sleep", end_one)
+    caplog.set_level("INFO")
+    maintenance.close(campaign)
+    assert waited == 2 * [maintenance.LOOK]
+    said = [message for message in caplog.messages if "attend la fin" in message]
+    assert re.search(r": \\core\\task\\first \(depuis le .+ à ..:..\) et 1 autre tâche\.$", said[0])
+    assert re.search(r": \\core\\task\\first \(depuis le .+ à ..:..\)\.$", said[1])
+    assert calls(tmp_path) == ["--enable", "cron --stop"]
+
+
+@pytest.mark.parametrize("was_closed", [False, True])
+def test_a_cron_that_does_not_stop_is_refused_and_moodle_put_back(
+    make: MakeCampaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_closed: bool
+) -> None:
+    campaign = make()
+    closed = cli(tmp_path) / "closed"
+    if was_closed:
+        closed.touch()
+    run_task(campaign, "task_adhoc", r"\mod_quiz\task\endless", 2)
+    monkeypatch.setattr(maintenance, "PATIENCE", 0)
+    with pytest.raises(TransitionError, match=r"exécute encore \\mod_quiz\\task\\endless \(depuis le .+ : attendez-en"):
+        maintenance.close(campaign)
+    assert closed.exists() == was_closed
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(campaign.moodle["task_adhoc"]))
+    maintenance.close(campaign)
+    assert closed.exists()
+    maintenance.reopen(campaign)
+    assert closed.exists() == was_closed
+
+
+def test_a_cron_that_cannot_be_told_to_stop_leaves_moodle_open(make: MakeCampaign, tmp_path: Path) -> None:
+    campaign = make()
+    (cli(tmp_path) / "broken_cron").touch()
+    with pytest.raises(UnreachableError, match=r"cron\.php a échoué"):
+        maintenance.close(campaign)
+    assert not (cli(tmp_path) / "closed").exists()
+
+
+def test_by_table_cron_goes_on(make: MakeCampaign) -> None:
+    campaign = make(command=False)
+    run_task(campaign, "task_adhoc", r"\mod_quiz\task\endless", 2)
+    maintenance.close(campaign)
+    assert setting(campaign) == ["1"]
 
 
 def test_only_the_spaces_in_scope_get_a_new_revision(make: MakeCampaign) -> None:

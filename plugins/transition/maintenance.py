@@ -1,20 +1,24 @@
 """Moodle closed while its rows move, and put back as it was: the setup and the teardown of the writing stages.
 
-With Moodle's command line (the platform's ``moodle_command``), the site is closed to everybody, its cron included, and
-its caches are purged before it opens again. Without it, only the row ``maintenance_enabled`` of the table ``config`` is
-written, which Moodle may not read before its cache of settings expires; the journal says so.
+With Moodle's command line (the platform's ``moodle_command``), the site is closed to everybody, its cron included, what
+that one runs already is waited for, and its caches are purged before it opens again. Without it, only the row
+``maintenance_enabled`` of the table ``config`` is written, which Moodle may not read before its cache of settings
+expires; the journal says so.
 """
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
+from transition.french import counted, moment
 from transition.frozen import write_keys_ahead
 from transition.moodle.command_line import CommandLine
 from transition.moodle.revisions import raise_revisions
@@ -22,6 +26,9 @@ from transition.state import tables
 
 _log = logging.getLogger(__name__)
 _SETTING = "maintenance_enabled"
+PATIENCE = 15 * 60  # seconds for the tasks of a cron that ran before Moodle closed
+LOOK = 5  # seconds between two looks at them
+_CRASHED = 24 * 3600  # seconds after which a task that still seems to run is one of a cron that was killed
 # The last line of `maintenance.php`, in the site's language (strings clistatusenabled, clistatusenabledlater and
 # clistatusdisabled of the component admin).
 _OPEN = re.compile(r"\b(disabled|désactivée?|will be enabled on .*|sera activée? .*)\W*$", re.IGNORECASE)
@@ -48,7 +55,8 @@ def close(campaign: Campaign) -> None:
     """Put Moodle into maintenance mode, after writing down what it was; does nothing twice.
 
     A run that was killed left Moodle closed: its successor takes over what that run had found. Raises
-    :class:`TransitionError` for a dry run, or when another run has taken the platform.
+    :class:`TransitionError` for a dry run, when another run has taken the platform, or when cron does not stop; Moodle
+    is then put back as it was.
     """
     campaign.check_fence()
     write_keys_ahead(campaign)  # of a log, for hours: not while Moodle is closed
@@ -58,6 +66,12 @@ def close(campaign: Campaign) -> None:
             closing["detail"] = "Moodle était déjà en maintenance, il y restera"
         else:
             closing["detail"] = _enable(campaign)
+        try:
+            _wait_for_cron(campaign)
+        except Exception:  # a setup that failed has no teardown
+            _put_back(campaign, before)
+            _forget(campaign)
+            raise
         _log.info("%s : %s.", campaign.platform.label, closing["detail"])
 
 
@@ -77,16 +91,13 @@ def reopen(campaign: Campaign) -> None:
 def _reopen(campaign: Campaign, before: _Before) -> None:
     with journal.stage(campaign, "maintenance_off") as closing:
         failure = _refresh(campaign)
-        if not before.closed:
-            _put_back(campaign, before)
+        _put_back(campaign, before)
         closing["detail"] = "Moodle reste en maintenance, comme avant" if before.closed else "Moodle est rouvert"
         if _command(campaign) is None:
             closing["detail"] += " ; purgez ses caches (Administration du site > Développement > Purger les caches)"
         if failure:
             raise failure
-        row = tables.maintenance
-        with campaign.engine.begin() as connection:
-            connection.execute(sa.update(row).where(row.c.run == campaign.run).values(reopened_at=now()))
+        _forget(campaign)
         _log.info("%s : %s.", campaign.platform.label, closing["detail"])
 
 
@@ -99,6 +110,13 @@ def _remember(campaign: Campaign) -> _Before:
         values = {"run": campaign.run, "was_closed": before.closed, "value": before.value, "closed_at": now()}
         connection.execute(sa.insert(row).values(values))
     return before
+
+
+def _forget(campaign: Campaign) -> None:
+    """Write down that the run has put back what it had found."""
+    row = tables.maintenance
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.update(row).where(row.c.run == campaign.run).values(reopened_at=now()))
 
 
 def _left_closed(campaign: Campaign, run: int | None = None) -> _Before | None:
@@ -141,7 +159,48 @@ def _enable(campaign: Campaign) -> str:
     )
 
 
+def _wait_for_cron(campaign: Campaign) -> None:
+    """Return once the cron that ran before Moodle closed runs no task: it looks for the maintenance at its start only.
+
+    Without Moodle's command line, cron goes on anyway.
+    """
+    command = _command(campaign)
+    if command is None:
+        return
+    command.run("cron.php", "--stop")  # after its present task, it takes no other
+    until, said = time.monotonic() + PATIENCE, ""
+    while running := _running(campaign):
+        if time.monotonic() >= until:
+            raise TransitionError(
+                f"Après {PATIENCE // 60} min de maintenance, le cron de Moodle exécute encore {running} : attendez-en"
+                " la fin, ou arrêtez ce cron sur le serveur de Moodle, puis relancez la tâche approval.maintenance_on ;"
+                " Moodle est remis comme il était."
+            )
+        if running != said:
+            _log.info("La mise en maintenance attend la fin de ce que le cron de Moodle exécute : %s.", running)
+            said = running
+        time.sleep(LOOK)
+
+
+def _running(campaign: Campaign) -> str:
+    """The tasks that Moodle's cron runs, in French: the oldest, and how many others; '' if there is none."""
+    since, found = int(time.time()) - _CRASHED, list[tuple[int, str]]()
+    with campaign.engine.connect() as connection:
+        for name in ("task_scheduled", "task_adhoc"):
+            task = campaign.moodle[name].c
+            query = sa.select(task.timestarted, task.classname).where(task.timestarted > since)
+            found += [(started, task_class) for started, task_class in connection.execute(query)]
+    if not found:
+        return ""
+    started, task_class = min(found)
+    others = f" et {counted(len(found) - 1, 'autre tâche', 'autres tâches')}" if len(found) > 1 else ""
+    return f"{task_class} (depuis le {moment(datetime.fromtimestamp(started, UTC), campaign.platform.zone)}){others}"
+
+
 def _put_back(campaign: Campaign, before: _Before) -> None:
+    """Open the site, unless it was closed before the campaign."""
+    if before.closed:
+        return
     if command := _command(campaign):
         command.run("maintenance.php", "--disable")
     else:

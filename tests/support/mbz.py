@@ -105,6 +105,7 @@ def stand_in(folder: Path, moodle: "sa.URL") -> tuple[str, ...]:
         encoding="utf-8",
     )
     (folder / "maintenance.php").write_text("print('Status: disabled')\n", encoding="utf-8")
+    (folder / "cron.php").write_text("", encoding="utf-8")
     return (sys.executable, "-S", str(folder))
 
 
