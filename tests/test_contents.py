@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from upath import UPath
 
 from demo.server import PrivateMariaDB
 from tests.conftest import drop_databases
 from tests.support.campaign import reference_platform
-from transition import contents
+from transition import contents, storage
 from transition.campaign import Campaign, now
 from transition.state import tables
 
@@ -277,6 +278,39 @@ def test_killed_before_any_step_it_resumes(world: World, monkeypatch: pytest.Mon
         assert list(contents.left(world.campaign)) == []
         world.again()
     assert kills >= 20
+
+
+def test_killed_at_any_step_a_content_comes_back_from_an_object_store_readable(world: World) -> None:
+    campaign = replace(world.campaign, root=UPath("memory://contents"))
+    hash_ = sha1(GONE[0])
+    target, kept = place(world.filedir, hash_), contents._in(storage.folder(campaign, "filedir"), hash_)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(GONE[0])
+    world.filedir.chmod(0o775)
+    left = 0
+
+    def step(_: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KilledError
+
+    for kills in range(100):
+        shutil.rmtree(target.parent.parent)
+        left = kills + 1
+        _hooks.append(step)
+        try:
+            contents.put_back(campaign, [hash_])
+            break
+        except KilledError:
+            pass
+        finally:
+            _hooks.clear()
+        contents.put_back(campaign, [hash_])
+        folders = (target.parent, target.parent.parent)
+        assert [path.stat().st_mode & 0o777 for path in (target, *folders)] == [0o664, 0o775, 0o775], f"kill {kills}"
+        assert target.read_bytes() == GONE[0]
+    assert kills >= 8
 
 
 def test_preflight_knows_the_site_s_own_folder(world: World) -> None:

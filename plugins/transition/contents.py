@@ -29,6 +29,7 @@ _CHUNK = 1_000  # contents between two records of what was done
 _SAMPLE = 200
 _log = logging.getLogger(__name__)
 _table = tables.content
+LOST_BEFORE = ("absent", "damaged")  # states of a content that Moodle itself no longer held intact
 
 
 def file_contents(campaign: Campaign) -> None:
@@ -82,9 +83,9 @@ def left(campaign: Campaign) -> Iterator[str]:
     """For verify: contents that should have moved, that moved and are not in the archive intact, or are missed."""
     faults = {"missed": 0, "still": 0, "lost": 0}
     for hashes in _archived(campaign):
-        named, states = _named(campaign, hashes), _states(campaign, hashes)
+        named, found = _named(campaign, hashes), states(campaign, hashes)
         for contenthash in hashes:
-            if fault := _fault(campaign, contenthash, contenthash in named, states.get(contenthash)):
+            if fault := _fault(campaign, contenthash, contenthash in named, found.get(contenthash)):
                 faults[fault] += 1
     sentences = {
         "missed": "contenus encore utilisés dans Moodle sont dans l'archive et non dans filedir",
@@ -106,6 +107,29 @@ def missed(campaign: Campaign) -> int:
     return count
 
 
+def held_nowhere(campaign: Campaign, hashes: Iterable[str]) -> set[str]:
+    """Those that are neither in filedir nor in the archive; without ``dataroot``, none is looked for."""
+    if not campaign.platform.dataroot:
+        return set()
+    filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
+    return {
+        contenthash
+        for contenthash in hashes
+        if contenthash != EMPTY and not (_in(filedir, contenthash).exists() or _in(archive, contenthash).exists())
+    }
+
+
+def states(campaign: Campaign, hashes: Sequence[str]) -> dict[str, str]:
+    """The state of those contents that the year's campaign recorded."""
+    query = sa.select(_table.c.contenthash, _table.c.state).where(_table.c.year == campaign.year)
+    found: dict[str, str] = {}
+    with campaign.engine.connect() as connection:
+        for start in range(0, len(hashes), _CHUNK):
+            part = _table.c.contenthash.in_(hashes[start : start + _CHUNK])
+            found |= dict(connection.execute(query.where(part)).all())
+    return found
+
+
 def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
     """Copy those contents from the archive back to filedir, where it lacks them; the others are left alone.
 
@@ -124,12 +148,16 @@ def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
             )
         for folder in (target.parent.parent, target.parent):
             if not folder.exists():
-                folder.mkdir(exist_ok=True)
-                shutil.copymode(str(filedir), str(folder))  # Moodle writes there under another account
-        _copy(source, target, contenthash)
-        if source.protocol != "":  # an object store knows neither owner nor rights
-            Path(str(target)).chmod(filedir.stat().st_mode & 0o666)
-            _give(Path(str(target)), Path(str(filedir)))
+                _make_like(folder, filedir)
+        _copy(source, target, contenthash, filedir)
+
+
+def forget(campaign: Campaign, hashes: Sequence[str], kept: Sequence[str] = ()) -> None:
+    """Take contents off the year's list; ``kept``: states in which they stay on it."""
+    listed = sa.delete(_table).where(_table.c.year == campaign.year, _table.c.state.not_in(kept))
+    with campaign.engine.begin() as connection:
+        for start in range(0, len(hashes), _CHUNK):
+            connection.execute(listed.where(_table.c.contenthash.in_(hashes[start : start + _CHUNK])))
 
 
 def is_kept(campaign: Campaign, contenthash: str) -> bool:
@@ -171,7 +199,7 @@ def kept_sizes(campaign: Campaign, hashes: Iterable[str]) -> dict[str, int]:
 
 def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None) -> str | None:
     """What is wrong with a content whose row, or one of whose rows, was moved."""
-    if contenthash == EMPTY or (not named and state in {"absent", "damaged"}):
+    if contenthash == EMPTY or (not named and state in LOST_BEFORE):
         return None
     if not campaign.platform.dataroot:
         return None if named or state else "still"
@@ -236,29 +264,19 @@ def _named(campaign: Campaign, hashes: Sequence[str]) -> set[str]:
         return set(connection.execute(query).scalars())
 
 
-def _states(campaign: Campaign, hashes: Sequence[str]) -> dict[str, str]:
-    query = sa.select(_table.c.contenthash, _table.c.state).where(
-        _table.c.year == campaign.year, _table.c.contenthash.in_(hashes)
-    )
-    with campaign.engine.connect() as connection:
-        return dict(connection.execute(query).all())
-
-
 def _release(campaign: Campaign, named: set[str]) -> None:
     """Give up contents that Moodle names again: back where they were, and off the list."""
     if not named:
         return
     put_back(campaign, sorted(named))
-    with campaign.engine.begin() as connection:
-        here = sa.and_(_table.c.year == campaign.year, _table.c.contenthash.in_(named))
-        connection.execute(sa.delete(_table).where(here))
+    forget(campaign, sorted(named))
 
 
 def _move_all(campaign: Campaign, hashes: Sequence[str]) -> None:
     """Move the contents that are still on the list, and write down what became of each."""
     filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
     became: dict[str, list[str]] = {}
-    for contenthash, state in _states(campaign, hashes).items():
+    for contenthash, state in states(campaign, hashes).items():
         now = _move(_in(filedir, contenthash), _in(archive, contenthash), contenthash)
         if now != state:
             became.setdefault(now, []).append(contenthash)
@@ -293,8 +311,11 @@ def _carry(source: UPath, target: UPath, contenthash: str) -> None:
     source.unlink()
 
 
-def _copy(source: UPath, target: UPath, contenthash: str) -> None:
-    """Copy a file and read the copy back; it shows under its name once it is whole and on the disk."""
+def _copy(source: UPath, target: UPath, contenthash: str, like: UPath | None = None) -> None:
+    """Copy a file and read the copy back; it shows under its name once it is whole, on the disk, with its rights.
+
+    :param like: the folder that gives the copy its owner and rights when the source, in an object store, knows none.
+    """
     part = target.with_name(f".{target.name}.part") if target.protocol == "" else target
     with source.open("rb") as reader, storage.create(part) as writer:
         shutil.copyfileobj(reader, writer, 2**20)
@@ -303,9 +324,20 @@ def _copy(source: UPath, target: UPath, contenthash: str) -> None:
     if source.protocol == "" and target.protocol == "":
         shutil.copystat(str(source), str(part))
         _give(Path(str(part)), Path(str(source)))
+    elif like:
+        Path(str(part)).chmod(like.stat().st_mode & 0o666)
+        _give(Path(str(part)), Path(str(like)))
     if part != target:
         part.replace(target)
         _settle(Path(str(target.parent)))
+
+
+def _make_like(folder: UPath, like: UPath) -> None:
+    """Make a folder that shows once it has its rights: Moodle writes there under another account."""
+    part = folder.with_name(f".{folder.name}.part")
+    part.mkdir(exist_ok=True)
+    shutil.copymode(str(like), str(part))
+    part.replace(folder)
 
 
 def _give(path: Path, like: Path) -> None:

@@ -412,7 +412,7 @@ def _listed(world: World) -> dict[str, str]:
     with pytest.raises(TransitionError) as refusal:
         restore(world.open("stop"), everything("LI3INF01"))
     lines = str(refusal.value).splitlines()
-    assert lines[0].startswith("Rien n'a été écrit : l'espace LI3INF01 a changé")
+    assert lines[0].startswith("Rien n'a été écrit : l'espace LI3INF01 ne peut pas revenir")
     return {line.split(" : ")[0].removeprefix("  - "): line.removeprefix("  - ") for line in lines[1:]}
 
 

@@ -1,6 +1,6 @@
 """What keeps rows from coming back: found and listed before anything is written."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,15 +17,17 @@ from transition.rules.compile import in_areas
 from transition.rules.model import TextPattern, load_rules
 
 # back: comes back; there: Moodle has this very row; taken: its id is another row's; unique: another row has its place;
-# again: of somebody who has worked in the activity again; orphan: what it hangs from is gone, or does not come back
-# itself; lost: Moodle has no place for it any more.
-State = Literal["back", "there", "taken", "unique", "again", "orphan", "lost"]
-COMING = ("back", "there")
+# again: of somebody who has worked in the activity again; content: a file whose content is nowhere; orphan: what it
+# hangs from is gone, or does not come back itself; lost: Moodle has no place for it any more.
+State = Literal["back", "there", "taken", "unique", "again", "content", "orphan", "lost"]
+COMING: tuple[State, ...] = ("back", "there")
 _SHOWN = 5
+_HASHES = 1_000  # contents a query
 _WHY = {
     "taken": "identifiant déjà pris par une autre ligne",
     "unique": "place prise par une autre ligne ({key})",
     "again": "travail de quelqu'un qui a retravaillé depuis dans cette activité",
+    "content": "{key} : rebranchez le stockage, ou remettez dans filedir ce qui manque",
     "orphan": "dépendance qui n'existe plus ou ne revient pas",
     "lost": "depuis une mise à jour, Moodle n'a plus {key}",
 }
@@ -47,13 +49,16 @@ class Conflict:
         return f"{self.table} : {rows}, {why} (id {', '.join(map(str, self.ids[:_SHOWN]))}{more})"
 
 
-def find_conflicts(connection: sa.Connection, held: Held, names: Iterable[str]) -> list[Conflict]:
+def find_conflicts(
+    connection: sa.Connection, held: Held, names: Iterable[str], lost: Collection[str]
+) -> list[Conflict]:
     """Set the state of each row in ``restore_row``; returns what does not come back, tables in their order.
 
     A unique key is read from the server (``information_schema.statistics``); the paths to what a row hangs from are
     those of the rules. Writes in the state schema only.
+    :param lost: hashes of the contents that no file may come back without.
     """
-    return _Search(connection, held, list(names)).run()
+    return _Search(connection, held, list(names)).run(lost)
 
 
 class _Search:
@@ -64,11 +69,11 @@ class _Search:
         self.found: list[Conflict] = []
         self.marks = _temporary_ids(connection, self.campaign)
 
-    def run(self) -> list[Conflict]:
+    def run(self, lost: Collection[str]) -> list[Conflict]:
         keys = _unique_keys(self.connection, self.campaign)
         for name in self.names:
-            if lost := self.held.lost(name):
-                self._mark(name, "lost", sa.select(restore_row.c.id).where(self._here(name)), ", ".join(lost))
+            if gone := self.held.lost(name):
+                self._mark(name, "lost", sa.select(restore_row.c.id).where(self._here(name)), ", ".join(gone))
                 continue
             self._same_id(name)
             for key in keys.get(self.campaign.moodle[name].name, []):
@@ -78,6 +83,8 @@ class _Search:
         for name, old in old_work(self.connection, self.held, self.names).items():
             lasting = sa.and_(restore_row.c.id.in_(old), restore_row.c.rule.not_in(live))  # a log is nobody's work
             self._mark(name, "again", sa.select(restore_row.c.id).where(self._here(name), lasting))
+        if lost:
+            self._contents(lost)
         # A row that does not come back takes along what hangs from it; again until nothing more is found.
         while sum([self._orphans(name, rule) for name, rule in self._rules()]):
             pass
@@ -137,6 +144,18 @@ class _Search:
             same = sa.and_(*(places.c[column] == table.c[column] for column in key), table.c.id < places.c.last)
             query = sa.select(table.c.id).select_from(joined.join(places, same)).where(here)
             self._mark(name, "unique", query, ", ".join(key))
+
+    def _contents(self, lost: Collection[str]) -> None:
+        """Files whose content is lost, those that Moodle has too: where they are held, they tell what is missed."""
+        absent = counted(len(lost), "contenu absent", "contenus absents")
+        key = f"{absent} de Moodle et de l'archive, dont {min(lost)}"
+        hashes = sorted(lost)
+        for state in COMING:
+            table, joined, here = self._rows("files", state)
+            query = sa.select(table.c.id).select_from(joined).where(here)
+            for start in range(0, len(hashes), _HASHES):
+                part = table.c.contenthash.in_(hashes[start : start + _HASHES])
+                self._mark("files", "content", query.where(part), key)
 
     def _rules(self) -> list[tuple[str, str]]:
         """Tables in their order, each with the rules that moved rows of it."""

@@ -25,7 +25,6 @@ from transition.restore.put_back import STAGE, Wanted, pick_rows, put_back
 from transition.restore.tables import restore_row
 from transition.state import schema, tables
 
-_HASHES = 1_000  # contents at a time
 _log = logging.getLogger(__name__)
 
 
@@ -162,8 +161,9 @@ def _restore(work: _Work) -> str:
             for name, number in work.lost.items()
         )
         return f"{request.code} : {copied} dans le schéma {target}{besides} ; rien n'a changé dans Moodle."
+    nowhere = _lost_contents(work, names)
     with campaign.engine.begin() as connection:
-        conflicts = find_conflicts(connection, held, names)
+        conflicts = find_conflicts(connection, held, names, nowhere)
         of_name = name_conflicts(connection, campaign, held.courseid) if request.name else []
     findings = [
         *map(str, conflicts),
@@ -190,16 +190,17 @@ _RENEWED = (
     "inscriptions de redoublants, changées ou renouvelées depuis la réinitialisation",
 )
 _STOPPED = (
-    "Rien n'a été écrit : l'espace {code} a changé depuis sa réinitialisation. Réglez ces points dans Moodle, ou"
-    " relancez en les laissant de côté (conflits : skip), ou dans un schéma d'essai (conflits : scratch) :"
+    "Rien n'a été écrit : l'espace {code} ne peut pas revenir en entier. Réglez ces points, ou relancez en les laissant"
+    " de côté (conflits : skip), ou dans un schéma d'essai (conflits : scratch) :"
 )
 
 
 def _write(work: _Work, names: Sequence[str], *, with_name: bool, whole: bool) -> str:
     campaign, request = work.campaign, work.request
     campaign.take_fence()  # a run that has not ended yet starts again from its preflight: its plan is not true any more
-    _put_contents_back(work, names)
+    hashes = _put_contents_back(work, names)
     rows = put_back(work.held, names)
+    contents.forget(campaign, hashes)
     renamed = with_name and put_name_back(campaign, work.space.courseid)
     reverted = put_enrolments_back(campaign, work.space, work.before) if work.before else 0
     if whole:
@@ -228,11 +229,26 @@ def _declare_back(work: _Work, rows: int) -> None:
             journal.record(connection, campaign, STAGE, ENROLMENTS, courseid=space.courseid)
 
 
-def _put_contents_back(work: _Work, names: Sequence[str]) -> None:
-    """The contents of the files first: a row of ``files`` never shows without its content."""
+def _put_contents_back(work: _Work, names: Sequence[str]) -> list[str]:
+    """The contents of the files first: a row of ``files`` never shows without its content. Returns their hashes."""
+    campaign, hashes = work.campaign, _coming_contents(work, names)
+    contents.put_back(campaign, hashes)
+    if nowhere := _lost_contents(work, names):
+        raise TransitionError(
+            f"{counted(len(nowhere), 'contenu a', 'contenus ont')} disparu de l'archive pendant la restauration, dont"
+            f" {min(nowhere)} ; aucune ligne n'a été remise : rebranchez le stockage, puis relancez."
+        )
+    # What says that a content was lost before the campaign stays until the rows are back: run again, a restore that was
+    # killed looks at it again.
+    contents.forget(campaign, hashes, kept=contents.LOST_BEFORE)
+    return hashes
+
+
+def _coming_contents(work: _Work, names: Sequence[str]) -> list[str]:
+    """The contents that the coming rows of ``files`` name."""
     if "files" not in names:
-        return
-    campaign, rows, files, content = work.campaign, restore_row, work.held.table("files"), tables.content
+        return []
+    campaign, rows, files = work.campaign, restore_row, work.held.table("files")
     query = (
         sa.select(files.c.contenthash)
         .select_from(rows.join(files, files.c.id == rows.c.id))
@@ -240,10 +256,22 @@ def _put_contents_back(work: _Work, names: Sequence[str]) -> None:
         .distinct()
     )
     with campaign.engine.connect() as connection:
-        hashes = list(connection.execute(query).scalars())
-    for start in range(0, len(hashes), _HASHES):
-        part = hashes[start : start + _HASHES]
-        contents.put_back(campaign, part)
-        with campaign.engine.begin() as connection:
-            listed = sa.and_(content.c.year == campaign.year, content.c.contenthash.in_(part))
-            connection.execute(sa.delete(content).where(listed))
+        return list(connection.execute(query).scalars())
+
+
+def _lost_contents(work: _Work, names: Sequence[str]) -> set[str]:
+    """The contents of coming files that are nowhere any more, and that Moodle still held when it was backed up."""
+    lost = contents.held_nowhere(work.campaign, _coming_contents(work, names))
+    states = contents.states(work.campaign, sorted(lost))
+    lost -= {contenthash for contenthash in lost if states.get(contenthash) in contents.LOST_BEFORE}
+    # Of a content that other spaces use too, the campaign recorded nothing.
+    return lost - (_lost_when_backed_up(work) - states.keys()) if lost else lost
+
+
+def _lost_when_backed_up(work: _Work) -> set[str]:
+    try:
+        sets = backup_sets(work.campaign, work.space)
+    except TransitionError:  # rows of the archive schema come back without any
+        return set()
+    spaces = [backup.manifest.spaces[work.held.courseid] for _, backup in sets]
+    return {contenthash for space in spaces if space.contents for contenthash in space.contents.lost}
