@@ -433,7 +433,7 @@ def test_verify_sees_a_row_left_and_a_row_of_another_space(frozen: Campaign) -> 
         course, context = connection.execute(place).one()
         connection.execute(sa.insert(log).from_select(log.c.keys(), sa.select(archived).where(archived.c.id == one)))
     with pytest.raises(
-        TransitionError, match=rf"{LOG} : (\d+) lignes? à déplacer, \1 en archive, 1 encore dans Moodle"
+        TransitionError, match=rf"{LOG} : ([\d\xa0]+) lignes? à déplacer, \1 en archive, 1 encore dans Moodle"
     ):
         verify.verify(frozen)
     with frozen.engine.begin() as connection:

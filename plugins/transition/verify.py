@@ -11,7 +11,7 @@ from transition.enrolment.groups import unfilled_groups
 from transition.enrolment.tables import arrival
 from transition.errors import refuse_all
 from transition.etherpad import pads
-from transition.french import counted
+from transition.french import counted, number
 from transition.key_views import at_spaces, is_view
 from transition.keys import count_keys, frozen_keys, temporary_keys
 from transition.leftovers import Check, leftovers
@@ -84,7 +84,8 @@ def _counts(campaign: Campaign) -> Iterator[str]:
             archived, left = _placed(connection, campaign, name, keyed)
             if left or archived != keyed:
                 going = counted(keyed, "ligne", "lignes")
-                yield f"table {name} : {going} à déplacer, {archived} en archive, {left} encore dans Moodle"
+                found = f"{number(archived)} en archive, {number(left)} encore dans Moodle"
+                yield f"table {name} : {going} à déplacer, {found}"
     if journalled != planned:
         odd = sorted({name for _, name, _ in {key for key, _ in set(journalled.items()) ^ set(planned.items())}})
         yield f"le journal et le plan ne disent pas les mêmes nombres pour : {', '.join(odd)}"
