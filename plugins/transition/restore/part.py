@@ -11,15 +11,56 @@ from transition.errors import TransitionError
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
 from transition.rules.branches import Branch, branches, parents_first
-from transition.rules.compile import MODULE
+from transition.rules.compile import MODULE, Alias, in_areas
 
 # Columns that name the person whom a row is of; those of whoever graded or changed it are not among them.
-_PERSONS = ("userid", "user_id", "authorid", "reviewerid", "studentid", "tiuserid", "relateduserid")
+_PERSONS = (
+    "userid", "user_id", "authorid", "reviewerid", "studentid", "tiuserid", "relateduserid", "useridfrom", "useridto",
+)  # fmt: skip
 
-# The answers of an attempt hang from it in Moodle (quiz_attempts.uniqueid); the rule finds them by their
-# context, strays included.
-_ANSWERS = Branch(
-    "quiz", "question_usages", "id", "quiz_attempts", "uniqueid", Branch("quiz", "quiz_attempts", "quiz", "quiz")
+
+@dataclass(frozen=True)
+class _Tie(Branch):
+    """What Moodle ties to a row of a person; the rules find it by its place instead, strays included.
+
+    :param component: of the row, or of the grid that it fills, when ``by`` names a row of ``parent``.
+    """
+
+    component: str = ""
+
+
+def _tie(table: str, by: str, parent: str, to: str = "id", component: str = "") -> _Tie:
+    return _Tie("", table, by, parent, to, component=component)
+
+
+def _files(parent: str, *areas: str) -> _Tie:
+    return _Tie("", "files", "itemid", parent, areas=areas)
+
+
+_TIES = (
+    _tie("question_usages", "id", "quiz_attempts", "uniqueid"),
+    _tie("grading_instances", "itemid", "assign_grades", component="mod_assign"),
+    _tie("grading_instances", "itemid", "forum_grades", component="mod_forum"),
+    _tie("offlinequiz_scanned_pages", "resultid", "offlinequiz_results"),
+    _tie("comments", "itemid", "assign_submission", component="assignsubmission_comments"),
+    _tie("comments", "itemid", "data_records", component="mod_data"),
+    _tie("comments", "itemid", "glossary_entries", component="mod_glossary"),
+    _tie("rating", "itemid", "forum_posts", component="mod_forum"),
+    _tie("rating", "itemid", "data_records", component="mod_data"),
+    _tie("rating", "itemid", "glossary_entries", component="mod_glossary"),
+    _tie("blog_association", "blogid", "post"),
+    _tie("checklist_comment_student", "usermodified", "user"),
+    # Files that a teacher sent about a person's work, and those that name nobody.
+    _files("assign_submission", "assignsubmission_file/submission_files"),
+    _files("assign_submission", "assignsubmission_onlinetext/submissions_onlinetext"),
+    _files("assign_grades", "assignfeedback_comments/feedback", "assignfeedback_file/feedback_files"),
+    _files("assign_grades", "assignfeedback_editpdf/*"),
+    _files("grade_grades", "grade/feedback"),
+    _files("grade_grades_history", "grade/historyfeedback"),
+    _files("lesson_attempts", "mod_lesson/essay_answers", "mod_lesson/essay_responses"),
+    _files("question_attempt_steps", "question/response_*"),
+    _files("scheduler_appointment", "mod_scheduler/appointmentnote", "mod_scheduler/teachernote"),
+    _files("simplecertificate_issues", "mod_simplecertificate/issues"),
 )
 
 Own = Callable[
@@ -48,9 +89,11 @@ class Activity:
 
 
 def person(*userids: int) -> Own:
-    """Whether a row is of one of these users."""
+    """Whether a row is of one of these users, or is the account of one."""
 
     def own(table: sa.FromClause) -> list[sa.ColumnElement[bool]]:
+        if "mnethostid" in table.c:
+            return [table.c.id.in_(userids)]
         return [table.c[name].in_(userids) for name in _PERSONS if name in table.c]
 
     return own
@@ -128,7 +171,6 @@ def find_part(
     """
     campaign, rows = held.campaign, restore_row
     known = branches(campaign.moodle)
-    known.setdefault((_ANSWERS.rule, _ANSWERS.table), []).append(_ANSWERS)
     ordered = parents_first(names, known)
     mine = rows.c.run == campaign.run
     connection.execute(sa.update(rows).where(mine).values(part=False))
@@ -159,6 +201,7 @@ class _Search:
             belongs = list(self.own(table))
             if not (self.activity and belongs):  # where a row stands is said once: by itself, else by what is above
                 belongs += [self._below(path, table) for path in known.get((rule, name), [])]
+                belongs += self._tied(name, table)
             if belongs:
                 query = sa.select(table.c.id).select_from(joined).where(aside, rows.c.rule == rule, sa.or_(*belongs))
                 ids |= set(connection.execute(query).scalars())
@@ -167,7 +210,7 @@ class _Search:
             connection.execute(sa.update(rows).where(kept).values(part=True), [{"row": id_} for id_ in sorted(ids)])
         return len(ids)
 
-    def _below(self, path: Branch, table: sa.FromClause) -> sa.ColumnElement[bool]:
+    def _below(self, path: Branch, table: Alias) -> sa.ColumnElement[bool]:
         """Whether the row above belongs: it is kept already or, if it never left Moodle, says so or hangs so."""
         campaign, rows = self.held.campaign, restore_row.alias()
         above = campaign.moodle[path.parent].alias()
@@ -181,16 +224,33 @@ class _Search:
             conditions.append(sa.exists().where(path.joins(table, coming), kept).correlate(table))
         if inside := self._in_moodle(path, above):
             conditions.append(sa.exists().where(path.joins(table, above), sa.or_(*inside)).correlate(table))
-        return sa.or_(*conditions) if conditions else sa.false()
+        found = sa.or_(*conditions) if conditions else sa.false()
+        return sa.and_(in_areas(table, path.areas), found) if path.areas else found
 
-    def _in_moodle(self, path: Branch, above: sa.FromClause) -> list[sa.ColumnElement[bool]]:
+    def _tied(self, name: str, table: Alias) -> list[sa.ColumnElement[bool]]:
+        """Whether a row is tied to a row of the person; an activity's rows all say where they stand."""
+        moodle = self.held.campaign.moodle
+        ties = [tie for tie in _TIES if tie.table == name and tie.parent in moodle and not self.activity]
+        return [sa.and_(self._of_component(tie, table), self._below(tie, table)) for tie in ties]
+
+    def _of_component(self, tie: _Tie, table: Alias) -> sa.ColumnElement[bool]:
+        if not tie.component:
+            return sa.true()
+        if "component" in table.c:
+            return sa.and_(table.c.component == tie.component)
+        moodle = self.held.campaign.moodle
+        definitions, areas = moodle["grading_definitions"].alias(), moodle["grading_areas"].alias()
+        graded = sa.exists().where(definitions.c.id == table.c.definitionid, areas.c.id == definitions.c.areaid)
+        return graded.where(areas.c.component == tie.component).correlate(table)
+
+    def _in_moodle(self, path: Branch, above: Alias) -> list[sa.ColumnElement[bool]]:
         if self.activity and path.parent == self.activity.module and path.above is None:
             return [above.c.id == self.activity.instance]
         if self.activity and path.parent == "context":
             return [above.c.id == self.activity.contextid]
         if self.activity and path.parent == "course_modules":
             return [above.c.id == self.activity.cmid]
-        if path.above is None:
+        if path.above is None and not isinstance(path, _Tie):
             return []  # the course, or an activity as a whole: of nobody, and not of another activity
-        found = list(self.own(above))
-        return found if self.activity and found else [*found, self._below(path.above, above)]
+        found = [*self.own(above), *self._tied(path.parent, above)]
+        return [*found, self._below(path.above, above)] if path.above and not (self.activity and found) else found

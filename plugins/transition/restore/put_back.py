@@ -18,6 +18,7 @@ from transition.restore.tables import restore_row
 from transition.state import tables
 
 STAGE = "restore"
+GRADES = "grade_grades"
 # Rows a transaction: each is read three times in it, a page of its own in an interleaved log; so many pages stay in the
 # server's memory meanwhile.
 CHUNK = 1_000
@@ -80,13 +81,14 @@ def _of_space(keys: sa.Table, held: Held, wanted: Wanted) -> list[sa.ColumnEleme
     return [keys.c.courseid == held.courseid, *wanted.of(keys.c.rule)]
 
 
-def put_back(held: Held, names: Iterable[str]) -> int:
+def put_back(held: Held, names: Iterable[str], outdates: bool) -> int:
     """Move back every row whose state lets it; returns the number of rows that Moodle did not have.
 
     One transaction for some thousand rows, of one table or of many, inserts them into Moodle, deletes them and their
     keys from where they were held, and journals it: a kill at any point loses nothing and repeats nothing. The archive
     keeps no copy (a later reset moves the rows there again); the off-server backup does. The same transaction raises
     the revision of the space's cache, so that Moodle rebuilds it.
+    :param outdates: the grades are not all back: with them, the space's totals are marked for Moodle to recalculate.
     """
     campaign, total = held.campaign, 0
     todo, last = deque(names), 0
@@ -103,6 +105,8 @@ def put_back(held: Held, names: Iterable[str]) -> int:
                     todo.popleft()
                     last = 0
             _record(connection, held, done)
+            if outdates and any(entry["table_name"] == GRADES for entry in done):
+                _outdate_totals(connection, held)
         total += sum(entry["rows_moved"] for entry in done)
     return total
 
@@ -160,6 +164,12 @@ def _delete(campaign: Campaign, table: sa.Table, more: str = "") -> sa.TextClaus
         " WHERE r.run = :run AND r.table_name = :name AND r.id BETWEEN :first AND :last"
         f" AND r.state IN ('back', 'there'){more}"
     )
+
+
+def _outdate_totals(connection: sa.Connection, held: Held) -> None:
+    items = held.campaign.moodle["grade_items"]
+    totals = sa.and_(items.c.courseid == held.courseid, items.c.itemtype.in_(("course", "category")))
+    connection.execute(sa.update(items).where(totals).values(needsupdate=1))
 
 
 def _record(connection: sa.Connection, held: Held, done: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from transition.restore.held import Held
 from transition.restore.history import ENROLMENTS, WHOLE, Space, backup_sets, find_space
 from transition.restore.names import name_conflicts, put_name_back
 from transition.restore.part import find_activity, find_student, keep_part, person
-from transition.restore.put_back import STAGE, Wanted, pick_rows, put_back
+from transition.restore.put_back import GRADES, STAGE, Wanted, pick_rows, put_back
 from transition.restore.tables import restore_row
 from transition.state import schema, tables
 
@@ -176,7 +176,9 @@ def _restore(work: _Work) -> str:
         _log.warning("Laissé de côté : %s", finding)
     present = [name for name in names if not held.lost(name)]
     aside = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
-    done = _write(work, present, with_name=request.name and not of_name, whole=request.whole and not aside)
+    outdates = not request.whole or GRADES in {conflict.table for conflict in conflicts} | work.lost.keys()
+    with_name = request.name and not of_name
+    done = _write(work, present, with_name=with_name, whole=request.whole and not aside, outdates=outdates)
     left = aside + work.renewed
     return f"{done} {counted(left, 'ligne laissée', 'lignes laissées')} de côté." if left else done
 
@@ -195,11 +197,11 @@ _STOPPED = (
 )
 
 
-def _write(work: _Work, names: Sequence[str], *, with_name: bool, whole: bool) -> str:
+def _write(work: _Work, names: Sequence[str], *, with_name: bool, whole: bool, outdates: bool) -> str:
     campaign, request = work.campaign, work.request
     campaign.take_fence()  # a run that has not ended yet starts again from its preflight: its plan is not true any more
     hashes = _put_contents_back(work, names)
-    rows = put_back(work.held, names)
+    rows = put_back(work.held, names, outdates)
     contents.forget(campaign, hashes)
     renamed = with_name and put_name_back(campaign, work.space.courseid)
     reverted = put_enrolments_back(campaign, work.space, work.before) if work.before else 0
