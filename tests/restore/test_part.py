@@ -4,14 +4,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.restore.conftest import NAME, World
 from tests.support.dump import compare
 from transition.errors import TransitionError
+from transition.restore import put_back
+from transition.restore.held import Held
 from transition.restore.stage import Request, restore
 from transition.rules.model import load_rules
 
-ARCHIVE = f"{NAME}_2026"
+ARCHIVE, STUDENT = f"{NAME}_2026", "22300003"
 
 
 def left(world: World, courseid: int) -> dict[str, set[str]]:
@@ -117,6 +120,46 @@ def test_people_one_by_one_leave_only_what_is_nobody_s(world: World) -> None:
     for table in ("course", "course_categories", "context", "user_enrolments", "role_assignments"):  # not asked for
         del back[table]
     assert not {table for table, difference in back.items() if difference.added or difference.changed}
+
+
+def test_a_part_that_was_killed_comes_back_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    instances = {
+        id_ for id_, row in world.before["grading_instances"].items()
+        if row["itemid"] in _grades_of(world, STUDENT) and id_ not in world.reset["grading_instances"]
+    }  # fmt: skip
+    put_rows = put_back._put_rows
+
+    def killed(connection: sa.Connection, held: Held, name: str, bounds: tuple[int, int]) -> Any:
+        if name.startswith("gradingform_"):
+            raise KeyError("killed")
+        return put_rows(connection, held, name, bounds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(put_back, "CHUNK", 1)  # each row a transaction
+        patch.setattr(put_back, "_put_rows", killed)
+        with pytest.raises(KeyError, match="killed"):
+            _restore(world, "killed", STUDENT)
+    assert instances & world.dump()["grading_instances"].keys(), "grids are back, what fills them is not"
+    _restore(world, "again", STUDENT)
+    after = world.dump()
+    fillings = [
+        (table, id_, row)
+        for table in ("gradingform_rubric_fillings", "gradingform_guide_fillings")
+        for id_, row in world.before[table].items()
+        if row["instanceid"] in instances
+    ]
+    assert fillings
+    assert [after[table].get(id_) for table, id_, _ in fillings] == [row for *_, row in fillings]
+
+
+def _grades_of(world: World, username: str) -> set[int]:
+    """The person's grades for the assignments of LI3INF01."""
+    [student] = [id_ for id_, row in world.before["user"].items() if row["username"] == username]
+    grades = world.before["assign_grades"]
+    return {
+        id_ for id_, row in grades.items()
+        if row["userid"] == student and world.before["assign"][row["assignment"]]["course"] == 2
+    }  # fmt: skip
 
 
 def _restore(world: World, run_id: str, username: str) -> str:
