@@ -25,8 +25,8 @@ READ_ONLY = "reference_moodle"
 # well, and into statistics of tables that are gone a moment later.
 QUICK = ("--innodb-compression-level=1", "--innodb-stats-persistent=OFF")
 
-# Folders whose files share a fixture that takes long to make.
-SHARING = ("backup", "dags", "enrolment", "restore", "rules")
+# Folders, or files, that share a fixture which takes long to make; the first that fits counts.
+SHARING = ("backup", "dags", "enrolment", "restore/test_stage", "restore", "rules")
 # The files that take longest, first: the workers then end at about the same time.
 LONGEST = (
     "tests/test_transition.py", "tests/restore/test_stage.py", "tests/restore/test_kill.py", "tests/restore/",
@@ -63,11 +63,11 @@ def pytest_configure() -> None:
 
 
 class ByFixture(LoadFileScheduling):
-    """A file, or a folder of SHARING, is one worker's."""
+    """A file, or what SHARING holds together, is one worker's."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return next((folder for folder in SHARING if file.startswith(f"tests/{folder}/")), file)
+        return next((shared for shared in SHARING if file.startswith(f"tests/{shared}")), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixture:
