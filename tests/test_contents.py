@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -247,23 +248,25 @@ class KilledError(BaseException):
     """The process was killed."""
 
 
+def kill_at(number: int) -> Callable[[str], None]:
+    """A hook that kills the process at the step of that number, counted from 1."""
+    steps = itertools.count(1)
+
+    def hook(_: str) -> None:
+        if next(steps) == number:
+            raise KilledError
+
+    return hook
+
+
 @pytest.mark.parametrize("copied", [False, True])
 def test_killed_before_any_step_it_resumes(world: World, monkeypatch: pytest.MonkeyPatch, copied: bool) -> None:
     """Before each SQL statement and each change of the file system, in turn, until a run meets none."""
     if copied:
         across(monkeypatch)
-    left = 0
-
-    def step(_: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise KilledError
-
     sa.event.listen(world.campaign.server, "before_cursor_execute", lambda *_: [hook("sql") for hook in _hooks])
     for kills in range(1_000):
-        left = kills + 1
-        _hooks.append(step)
+        _hooks.append(kill_at(kills + 1))
         try:
             contents.file_contents(world.campaign)
             break
@@ -287,18 +290,10 @@ def test_killed_at_any_step_a_content_comes_back_from_an_object_store_readable(w
     kept.parent.mkdir(parents=True)
     kept.write_bytes(GONE[0])
     world.filedir.chmod(0o775)
-    left = 0
-
-    def step(_: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise KilledError
 
     for kills in range(100):
         shutil.rmtree(target.parent.parent)
-        left = kills + 1
-        _hooks.append(step)
+        _hooks.append(kill_at(kills + 1))
         try:
             contents.put_back(campaign, [hash_])
             break
