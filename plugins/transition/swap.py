@@ -25,6 +25,7 @@ from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import index_definitions, last_id, quoted, table_like
+from transition.snapshot import LIVE
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
@@ -258,7 +259,8 @@ class _Swap:
                     f" {sum(planned.values())}, clés figées {sum(going.values())} ; en tout {there}. Rien n'a changé"
                     " dans Moodle ; fermez-le, puis lancez une nouvelle exécution."
                 )
-            if self._changed(connection):
+            # Nobody writes in a row of a log: to read them all again would take as long as to copy them.
+            if self.name not in LIVE and self._changed(connection):
                 raise TransitionError(
                     f"Des lignes à garder de {self.source.name} ont changé pendant leur copie. Rien n'a changé dans"
                     " Moodle ; arrêtez son cron et ses serveurs, puis relancez cette tâche."
