@@ -55,21 +55,19 @@ def drop(campaign: Campaign, purpose: Purpose) -> None:
 def create_table(connection: sa.Connection, campaign: Campaign, schema: str, name: str, file: TableFile) -> sa.Table:
     """A table like Moodle's table ``name``, without rows, that can hold those of a backup's file.
 
-    Columns that Moodle has no longer (an update, a module that was removed) are added. What was unique in Moodle when a
-    backup was made need not be beside what a later one holds: unique keys become plain ones.
+    Columns that Moodle has no longer (an update, a module that was removed) are added.
     """
     moodle = campaign.moodle
     lost = lost_columns(moodle, name, (column.name for column in file.columns[1:]))
     if name in moodle:
         target = moodle[name].to_metadata(sa.MetaData(), schema=schema)
         connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} LIKE {quoted(moodle[name])}"))
-        _make_plain(connection, target)
     else:
         target = sa.Table(f"{moodle.prefix}{name}", sa.MetaData(), schema=schema)
         connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} (id BIGINT NOT NULL PRIMARY KEY)"))
         target.append_column(sa.Column("id", sa.BigInteger, primary_key=True))
         lost = [column.name for column in file.columns[1:] if column.name != "id"]
-    there = _columns(connection, target)
+    there = _columns(connection, target) if lost else set()
     for column in file.columns[1:]:
         if column.name in lost:
             if column.name not in there:
@@ -80,6 +78,8 @@ def create_table(connection: sa.Connection, campaign: Campaign, schema: str, nam
 
 
 def _make_plain(connection: sa.Connection, table: sa.Table) -> None:
+    """Turn unique keys into plain ones: what was unique in Moodle when one backup was made need not be beside what
+    another one holds."""
     definition = connection.execute(sa.text(f"SHOW CREATE TABLE {quoted(table)}")).one()[1]
     changes = [
         f"DROP INDEX {name}, ADD {of_index.removeprefix('UNIQUE ')}"
@@ -117,6 +117,8 @@ def load(campaign: Campaign, backup: BackupSet, courseid: int, schema: str, only
         with campaign.engine.begin() as connection:
             table = create_table(connection, campaign, schema, name, file)
             held = set(connection.execute(sa.select(table.c.id)).scalars())
+            if held:
+                _make_plain(connection, table)
             for columns, rows in checked_rows(backup, name, courseid):
                 place = columns.index("id")
                 new = [dict(zip(columns, row, strict=True)) for row in rows if row[place] not in held]
