@@ -23,7 +23,6 @@ from transition.french import counted
 
 MANIFEST = "lot.csv"
 _SEPARATOR = ";"
-# Files stay bytes for as long as possible: as text in memory, io.StringIO would hold four bytes for each of theirs.
 # UTF-8 that was read as Latin-1 on its way (Ã and a letter that only that makes), or letters already lost (U+FFFD).
 _GARBLED = re.compile(b"\xc3\x83\xc2[\x80-\xbf]|\xef\xbf\xbd")
 _LISTED = 5  # lines of one fault that a message lists
@@ -158,7 +157,10 @@ def _where(path: Path | UPath) -> str:
 
 
 def _content(path: Path | UPath) -> tuple[list[str], bytes, str]:
-    """A file's column names, the UTF-8 below its header line, and its SHA-256."""
+    """A file's column names, the UTF-8 below its header line, and its SHA-256.
+
+    It stays bytes for as long as possible: io.StringIO would hold four for each of them.
+    """
     where = _where(path)
     try:
         data = path.read_bytes()

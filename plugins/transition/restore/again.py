@@ -8,7 +8,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from transition.campaign import Campaign
 from transition.restore.held import Held
 from transition.restore.part import Activity, activities, find_part, person
 from transition.restore.tables import restore_row
@@ -43,7 +42,7 @@ def _both(connection: sa.Connection, held: Held, path: Branch) -> sa.Select[Any]
     """Activity and user of the work that is held and has newer work beside it in Moodle."""
     rows, table, new = restore_row, held.table(path.table), held.campaign.moodle[path.table].alias("new")
     instance, userid = table.c[str(path.by)], table.c[str(path.work)]
-    last = _last_id(connection, held.campaign, held, path.table)
+    last = _last_id(connection, held, path.table)
     newer = sa.and_(new.c[str(path.by)] == instance, new.c[str(path.work)] == userid, new.c.id > last)
     here = (rows.c.run == held.campaign.run, rows.c.table_name == path.table)
     return (
@@ -54,7 +53,7 @@ def _both(connection: sa.Connection, held: Held, path: Branch) -> sa.Select[Any]
     )
 
 
-def _last_id(connection: sa.Connection, campaign: Campaign, held: Held, name: str) -> int:
+def _last_id(connection: sa.Connection, held: Held, name: str) -> int:
     """The last id that the table had at the space's last reset: what a restore puts back is below, new work above."""
     keys, stored = held.keys(name), tables.snapshot.c
     reset = sa.select(sa.func.max(keys.c.run)).where(keys.c.courseid == held.courseid).scalar_subquery()

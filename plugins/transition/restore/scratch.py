@@ -67,10 +67,11 @@ def create_table(connection: sa.Connection, campaign: Campaign, schema: str, nam
         connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} (id BIGINT NOT NULL PRIMARY KEY)"))
         target.append_column(sa.Column("id", sa.BigInteger, primary_key=True))
         lost = [column.name for column in file.columns[1:] if column.name != "id"]
-    there = _columns(connection, target) if lost else set()
+    there = sa.inspect(connection).get_columns(target.name, schema=schema) if lost else []
+    present = {column["name"] for column in there}
     for column in file.columns[1:]:
         if column.name in lost:
-            if column.name not in there:
+            if column.name not in present:
                 added = f"ADD COLUMN {quoted(column.name)} {_sql_type(column.type)}"
                 connection.execute(sa.text(f"ALTER TABLE {quoted(target)} {added}"))
             target.append_column(sa.Column(column.name))
@@ -88,13 +89,6 @@ def _make_plain(connection: sa.Connection, table: sa.Table) -> None:
     ]
     if changes:
         connection.execute(sa.text(f"ALTER TABLE {quoted(table)} {', '.join(changes)}"))
-
-
-def _columns(connection: sa.Connection, table: sa.Table) -> set[str]:
-    query = sa.text(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = :schema AND table_name = :name"
-    )
-    return set(connection.execute(query, {"schema": table.schema, "name": table.name}).scalars())
 
 
 def _sql_type(kind: str) -> str:
