@@ -17,7 +17,7 @@ from upath import UPath
 from demo.server import PrivateMariaDB
 from tests.conftest import drop_databases
 from tests.support.campaign import reference_platform
-from transition import contents, storage
+from transition import contents, filedir, storage
 from transition.campaign import Campaign, now
 from transition.state import tables
 
@@ -200,7 +200,7 @@ def test_a_content_on_the_list_that_is_named_again_never_leaves(world: World, mo
     contents.file_contents(replace(world.campaign, platform=platform))
     world.name("moodle_contents", GONE[0])
     carried: list[str] = []
-    monkeypatch.setattr(contents, "_carry", lambda _source, _target, contenthash: carried.append(contenthash))
+    monkeypatch.setattr(filedir, "_carry", lambda _source, _target, contenthash: carried.append(contenthash))
     contents.file_contents(world.campaign)
     assert carried == [sha1(GONE[1])]
 
@@ -286,7 +286,7 @@ def test_killed_before_any_step_it_resumes(world: World, monkeypatch: pytest.Mon
 def test_killed_at_any_step_a_content_comes_back_from_an_object_store_readable(world: World) -> None:
     campaign = replace(world.campaign, root=UPath("memory://contents"))
     hash_ = sha1(GONE[0])
-    target, kept = place(world.filedir, hash_), contents._in(storage.folder(campaign, "filedir"), hash_)
+    target, kept = place(world.filedir, hash_), filedir._in(storage.folder(campaign, "filedir"), hash_)
     kept.parent.mkdir(parents=True)
     kept.write_bytes(GONE[0])
     world.filedir.chmod(0o775)
@@ -295,13 +295,13 @@ def test_killed_at_any_step_a_content_comes_back_from_an_object_store_readable(w
         shutil.rmtree(target.parent.parent)
         _hooks.append(kill_at(kills + 1))
         try:
-            contents.put_back(campaign, [hash_])
+            filedir.put_back(campaign, [hash_])
             break
         except KilledError:
             pass
         finally:
             _hooks.clear()
-        contents.put_back(campaign, [hash_])
+        filedir.put_back(campaign, [hash_])
         folders = (target.parent, target.parent.parent)
         assert [path.stat().st_mode & 0o777 for path in (target, *folders)] == [0o664, 0o775, 0o775], f"kill {kills}"
         assert target.read_bytes() == GONE[0]
@@ -309,11 +309,11 @@ def test_killed_at_any_step_a_content_comes_back_from_an_object_store_readable(w
 
 
 def test_preflight_knows_the_site_s_own_folder(world: World) -> None:
-    assert list(contents.check_dataroot(world.campaign)) == []
+    assert list(filedir.check_dataroot(world.campaign)) == []
     for data in (*SHARED, *KEPT):
         place(world.filedir, sha1(data)).unlink()
-    [finding] = contents.check_dataroot(world.campaign)
+    [finding] = filedir.check_dataroot(world.campaign)
     assert "0 des 2 derniers fichiers" in finding
     platform = world.campaign.platform.model_copy(update={"dataroot": "/nulle/part"})
-    [finding] = contents.check_dataroot(replace(world.campaign, platform=platform))
+    [finding] = filedir.check_dataroot(replace(world.campaign, platform=platform))
     assert "/nulle/part/filedir n'existe pas" in finding

@@ -17,8 +17,8 @@ from tests.support.campaign import add_newcomers, reference_feed, reference_plat
 from tests.support.dump import Rows, compare, dump
 from tests.support.etherpad_server import PadServer, pad_server
 from transition.campaign import Campaign
-from transition.contents import EMPTY
 from transition.etherpad.client import Etherpad
+from transition.filedir import EMPTY
 from transition.report.teachers import FIELDS, HEADINGS, past_dates
 from transition.rules.model import load_rules
 

@@ -1,33 +1,23 @@
 """Stage purge.file_contents: contents whose last row of ``files`` went follow it into the archive.
 
-Moodle stores a content once, in ``<dataroot>/filedir/ab/cd/<SHA-1>``, however many rows of ``files`` name it
-(``contenthash``), and collects none that SQL has orphaned. Rows moved by the rules are in the archive's ``files``.
-The archive's folder is also where the backup keeps its copies: a content is stored once a year, whoever put it there.
+Moodle collects none that SQL has orphaned. Rows moved by the rules are in the archive's ``files``; where the contents
+themselves are: :mod:`transition.filedir`.
 """
 
-import errno
-import hashlib
-import logging
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from upath import UPath
 
-from transition import journal, storage
+from transition import filedir, journal, storage
 from transition.campaign import Campaign
-from transition.errors import TransitionError
+from transition.filedir import EMPTY
 from transition.french import counted
 from transition.move import archive_table
 from transition.state import tables
 
 STAGE = "file_contents"
-EMPTY = hashlib.sha1(usedforsecurity=False).hexdigest()  # of directory rows: Moodle expects this content to stay
 _CHUNK = 1_000  # contents between two records of what was done
-_SAMPLE = 200
-_log = logging.getLogger(__name__)
 _table = tables.content
 LOST_BEFORE = ("absent", "damaged")  # states of a content that Moodle itself no longer held intact
 
@@ -57,28 +47,6 @@ def file_contents(campaign: Campaign) -> None:
             closing["detail"] += f", listés dans {_write_list(campaign)} : la plateforme ne déclare pas dataroot"
 
 
-def check_dataroot(campaign: Campaign) -> Iterator[str]:
-    """For preflight, and the backup that misses a content: the declared folder is the site's own, and is writable."""
-    if not campaign.platform.dataroot:
-        return
-    filedir, files = _filedir(campaign), campaign.moodle["files"]
-    if not os.access(str(filedir), os.R_OK | os.W_OK | os.X_OK):
-        yield (
-            f"le dossier {filedir} n'existe pas ou n'est pas inscriptible par le compte d'Airflow : montez-le, donnez"
-            " les droits à ce compte, ou corrigez « dataroot »"
-        )
-        return
-    newest = sa.select(files.c.contenthash).where(files.c.filesize > 0).order_by(files.c.id.desc()).limit(_SAMPLE)
-    with campaign.server.connect() as connection:
-        sample = set(connection.execute(newest).scalars())
-    found = sum(_in(filedir, contenthash).exists() for contenthash in sample)
-    if found * 2 < len(sample):
-        yield (
-            f"le dossier {filedir} ne contient que {found} des {len(sample)} derniers fichiers que la base connaît : ce"
-            " n'est pas celui de ce site, corrigez « dataroot »"
-        )
-
-
 def left(campaign: Campaign) -> Iterator[str]:
     """For verify: contents that should have moved, that moved and are not in the archive intact, or are missed."""
     faults = {"missed": 0, "still": 0, "lost": 0}
@@ -99,24 +67,11 @@ def left(campaign: Campaign) -> Iterator[str]:
 
 def missed(campaign: Campaign) -> int:
     """How many contents of the year's archive Moodle names and lacks: they must not be lost."""
-    archive, count = storage.folder(campaign, "filedir"), 0
-    hashes = sorted(path.name for path in archive.rglob("*") if path.is_file()) if archive.exists() else []
+    hashes, count = filedir.archived(campaign), 0
     for start in range(0, len(hashes), _CHUNK):
         for contenthash in _named(campaign, hashes[start : start + _CHUNK]):
-            count += not campaign.platform.dataroot or not _in(_filedir(campaign), contenthash).exists()
+            count += not (campaign.platform.dataroot and filedir.in_moodle(campaign, contenthash))
     return count
-
-
-def held_nowhere(campaign: Campaign, hashes: Iterable[str]) -> set[str]:
-    """Those that are neither in filedir nor in the archive; without ``dataroot``, none is looked for."""
-    if not campaign.platform.dataroot:
-        return set()
-    filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
-    return {
-        contenthash
-        for contenthash in hashes
-        if contenthash != EMPTY and not (_in(filedir, contenthash).exists() or _in(archive, contenthash).exists())
-    }
 
 
 def states(campaign: Campaign, hashes: Sequence[str]) -> dict[str, str]:
@@ -130,28 +85,6 @@ def states(campaign: Campaign, hashes: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def put_back(campaign: Campaign, hashes: Sequence[str]) -> None:
-    """Copy those contents from the archive back to filedir, where it lacks them; the others are left alone.
-
-    The archive keeps its own: a backup may rely on it. Raises :class:`TransitionError` if it was altered there.
-    """
-    if not campaign.platform.dataroot:
-        return
-    filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
-    for contenthash in hashes:
-        source, target = _in(archive, contenthash), _in(filedir, contenthash)
-        if target.exists() or not source.exists():
-            continue
-        if _sha1(source) != contenthash:
-            raise TransitionError(
-                f"Le contenu {contenthash} est altéré dans {archive} : remettez-en une copie intacte, puis relancez."
-            )
-        for folder in (target.parent.parent, target.parent):
-            if not folder.exists():
-                _make_like(folder, filedir)
-        _copy(source, target, contenthash, filedir)
-
-
 def forget(campaign: Campaign, hashes: Sequence[str], kept: Sequence[str] = ()) -> None:
     """Take contents off the year's list; ``kept``: states in which they stay on it."""
     listed = sa.delete(_table).where(_table.c.year == campaign.year, _table.c.state.not_in(kept))
@@ -160,55 +93,18 @@ def forget(campaign: Campaign, hashes: Sequence[str], kept: Sequence[str] = ()) 
             connection.execute(listed.where(_table.c.contenthash.in_(hashes[start : start + _CHUNK])))
 
 
-def is_kept(campaign: Campaign, contenthash: str) -> bool:
-    """Whether the archive holds a content, unaltered: it is read whole."""
-    target = _in(storage.folder(campaign, "filedir"), contenthash)
-    return target.exists() and _sha1(target) == contenthash
-
-
-def is_whole(campaign: Campaign, contenthash: str) -> bool:
-    """Whether Moodle's filedir holds a content, unaltered: it is read whole."""
-    source = _in(_filedir(campaign), contenthash)
-    return source.exists() and _sha1(source) == contenthash
-
-
-def keep_copy(campaign: Campaign, contenthash: str) -> bool:
-    """Have the archive hold a content of Moodle's, its SHA-1 checked; False: Moodle has lost it, or holds it altered.
-
-    Whatever the archive held under that name and is not the content is replaced. Raises :class:`OSError`.
-    """
-    if is_kept(campaign, contenthash):
-        return True
-    if not is_whole(campaign, contenthash):
-        return False
-    target = _in(storage.folder(campaign, "filedir"), contenthash)
-    storage.make_private(target.parent)
-    _copy(_in(_filedir(campaign), contenthash), target, contenthash)
-    return True
-
-
-def kept_sizes(campaign: Campaign, hashes: Iterable[str]) -> dict[str, int]:
-    """The bytes of those contents that the archive holds; lists folders, reads no content."""
-    wanted, archive = set(hashes), storage.folder(campaign, "filedir")
-    sizes: dict[str, int] = {}
-    for prefix in sorted({contenthash[:2] for contenthash in wanted}):
-        found = archive.fs.find((archive / prefix).path, detail=True)  # one request for many contents
-        sizes |= {path.rpartition("/")[2]: int(about["size"]) for path, about in found.items()}
-    return {contenthash: size for contenthash, size in sizes.items() if contenthash in wanted}
-
-
 def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None) -> str | None:
     """What is wrong with a content whose row, or one of whose rows, was moved."""
     if contenthash == EMPTY or (not named and state in LOST_BEFORE):
         return None
     if not campaign.platform.dataroot:
         return None if named or state else "still"
-    here, archived = _in(_filedir(campaign), contenthash), _in(storage.folder(campaign, "filedir"), contenthash)
+    here = filedir.in_moodle(campaign, contenthash)
     if named:
-        return "missed" if archived.exists() and not here.exists() else None
-    if state != "moved" or here.exists():
+        return "missed" if not here and filedir.in_archive(campaign, contenthash) else None
+    if state != "moved" or here:
         return "still"
-    return None if archived.exists() and _sha1(archived) == contenthash else "lost"
+    return None if filedir.is_kept(campaign, contenthash) else "lost"
 
 
 def _record(campaign: Campaign) -> None:
@@ -268,94 +164,21 @@ def _release(campaign: Campaign, named: set[str]) -> None:
     """Give up contents that Moodle names again: back where they were, and off the list."""
     if not named:
         return
-    put_back(campaign, sorted(named))
+    filedir.put_back(campaign, sorted(named))
     forget(campaign, sorted(named))
 
 
 def _move_all(campaign: Campaign, hashes: Sequence[str]) -> None:
     """Move the contents that are still on the list, and write down what became of each."""
-    filedir, archive = _filedir(campaign), storage.folder(campaign, "filedir")
     became: dict[str, list[str]] = {}
     for contenthash, state in states(campaign, hashes).items():
-        now = _move(_in(filedir, contenthash), _in(archive, contenthash), contenthash)
+        now = filedir.move(campaign, contenthash)
         if now != state:
             became.setdefault(now, []).append(contenthash)
     with campaign.engine.begin() as connection:
         for state, changed in became.items():
             here = sa.and_(_table.c.year == campaign.year, _table.c.contenthash.in_(changed))
             connection.execute(sa.update(_table).where(here).values(state=state))
-
-
-def _move(source: UPath, target: UPath, contenthash: str) -> str:
-    """Move one content; what became of it: ``moved``; ``absent`` (lost before); ``damaged`` (left where it is)."""
-    if not source.exists():
-        return "moved" if target.exists() else "absent"
-    if _sha1(source) != contenthash:
-        _log.warning("Contenu %s : altéré dans filedir avant la campagne, laissé en place", contenthash)
-        return "damaged"
-    storage.make_private(target.parent)
-    _carry(source, target, contenthash)
-    return "moved"
-
-
-def _carry(source: UPath, target: UPath, contenthash: str) -> None:
-    """Move a file: at once within a file system, else a verified copy first, whose source goes last."""
-    if source.protocol == "" and target.protocol == "":
-        try:
-            Path(str(source)).replace(str(target))
-            return
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-    _copy(source, target, contenthash)
-    source.unlink()
-
-
-def _copy(source: UPath, target: UPath, contenthash: str, like: UPath | None = None) -> None:
-    """Copy a file and read the copy back; it shows under its name once it is whole, on the disk, with its rights.
-
-    :param like: the folder that gives the copy its owner and rights when the source, in an object store, knows none.
-    """
-    part = target.with_name(f".{target.name}.part") if target.protocol == "" else target
-    with source.open("rb") as reader, storage.create(part) as writer:
-        shutil.copyfileobj(reader, writer, 2**20)
-    if _sha1(part) != contenthash:
-        raise OSError(errno.EIO, f"la copie de {contenthash} n'est pas identique")
-    if source.protocol == "" and target.protocol == "":
-        shutil.copystat(str(source), str(part))
-        _give(Path(str(part)), Path(str(source)))
-    elif like:
-        Path(str(part)).chmod(like.stat().st_mode & 0o666)
-        _give(Path(str(part)), Path(str(like)))
-    if part != target:
-        part.replace(target)
-        _settle(Path(str(target.parent)))
-
-
-def _make_like(folder: UPath, like: UPath) -> None:
-    """Make a folder that shows once it has its rights: Moodle writes there under another account."""
-    part = folder.with_name(f".{folder.name}.part")
-    part.mkdir(exist_ok=True)
-    shutil.copymode(str(like), str(part))
-    part.replace(folder)
-
-
-def _give(path: Path, like: Path) -> None:
-    """Give a copy the owner of its original, as far as the account may."""
-    found = like.stat()
-    try:
-        os.chown(path, found.st_uid, found.st_gid)
-    except PermissionError:
-        _log.debug("owner of %s not kept", path.name)
-
-
-def _settle(folder: Path) -> None:
-    """Have a folder's new names on the disk before what they replace is deleted."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_list(campaign: Campaign) -> UPath:
@@ -395,23 +218,6 @@ def _detail(counts: dict[str, tuple[int, int]]) -> str:
         if state in counts
     ]
     return ", ".join(parts).replace(".", ",") or "aucun contenu orphelin"
-
-
-def _filedir(campaign: Campaign) -> UPath:
-    return UPath(str(campaign.platform.dataroot)) / "filedir"
-
-
-def _in(folder: UPath, contenthash: str) -> UPath:
-    """Where a content is in such a folder (Moodle ``file_system_filedir::get_contentpath_from_hash``)."""
-    return folder / contenthash[:2] / contenthash[2:4] / contenthash
-
-
-def _sha1(path: UPath) -> str:
-    digest = hashlib.sha1(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _has_archive(connection: sa.Connection, campaign: Campaign) -> bool:

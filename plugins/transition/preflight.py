@@ -10,11 +10,11 @@ from transition.apogee.checks import check_feed
 from transition.audit import audit, journal_absent
 from transition.backup.mbz import check_exchange
 from transition.campaign import Campaign, now
-from transition.contents import check_dataroot
 from transition.create_spaces import check_web_service
 from transition.decisions import check_categories
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad.pads import check_server
+from transition.filedir import check_dataroot
 from transition.french import counted
 from transition.maintenance import check_command
 from transition.missing import check_category

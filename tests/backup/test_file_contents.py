@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.backup.conftest import FEW_RULES, Open
 from tests.backup.test_backup import journalled, the_set
 from tests.conftest import unpack_filedir
-from transition import contents
+from transition import filedir
 from transition.backup import file_contents
 from transition.backup.coverage import stale_spaces
 from transition.backup.manifest import verified_sets
@@ -58,7 +58,7 @@ def test_every_content_is_stored_once_and_missed_when_it_is_gone(declared: Decla
     assert stored.keys() == hashes
     assert len(hashes) > 10
     for contenthash, path in stored.items():
-        assert contents._sha1(path) == contenthash  # type: ignore[arg-type]  # a Path reads like a UPath
+        assert filedir._sha1(path) == contenthash  # type: ignore[arg-type]  # a Path reads like a UPath
     spaces = the_set(campaign).manifest.spaces
     for courseid, space in spaces.items():
         mine = wanted.get(courseid, {})
@@ -76,19 +76,19 @@ def test_every_content_is_stored_once_and_missed_when_it_is_gone(declared: Decla
     assert all("contenus de fichiers absents ou altérés" in reason for reason in stale.values())
     july_backup(declared("encore"))
     assert stale_spaces(campaign) == {}
-    assert all(contents._sha1(stored[name]) == name for name in (holder, other))  # type: ignore[arg-type]
+    assert all(filedir._sha1(stored[name]) == name for name in (holder, other))  # type: ignore[arg-type]
 
     # Altered without a change of size: seen when a set is made, not at each look.
     stored[holder].write_bytes(bytes(wanted_size(wanted, holder)))
-    contents.keep_copy(campaign, holder)
-    assert contents._sha1(stored[holder]) == holder  # type: ignore[arg-type]
+    filedir.keep_copy(campaign, holder)
+    assert filedir._sha1(stored[holder]) == holder  # type: ignore[arg-type]
 
     # Moodle loses one: the backup gives it back, with its rights, and keeps its own.
-    lost = contents._in(contents._filedir(campaign), holder)
+    lost = filedir._in(filedir._filedir(campaign), holder)
     rights = lost.stat().st_mode
     Path(str(lost)).unlink()
-    contents.put_back(campaign, [holder])
-    assert contents._sha1(lost) == holder
+    filedir.put_back(campaign, [holder])
+    assert filedir._sha1(lost) == holder
     assert lost.stat().st_mode == rights
     assert stored[holder].exists()
 
@@ -105,7 +105,7 @@ def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing_until_it_is_ba
     with campaign.engine.connect() as connection:
         query = sa.select(files.contenthash).where(files.component == "assignsubmission_file", files.filesize > 0)
         gone = connection.execute(query.limit(1)).scalar_one()
-    place = Path(str(contents._in(contents._filedir(campaign), gone)))
+    place = Path(str(filedir._in(filedir._filedir(campaign), gone)))
     content = place.read_bytes()
     place.unlink()
     july_backup(campaign)
@@ -131,7 +131,7 @@ def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing_until_it_is_ba
     held = the_set(campaign).manifest.spaces
     assert held.keys() == stale.keys()
     assert [space.contents.lost for space in held.values() if space.contents] == [()] * len(held)
-    assert contents.is_kept(campaign, gone)
+    assert filedir.is_kept(campaign, gone)
 
 
 def unreadable(*_: Any) -> bool:
@@ -141,7 +141,7 @@ def unreadable(*_: Any) -> bool:
 def test_a_data_folder_that_vanishes_meanwhile_is_not_taken_for_lost_contents(
     declared: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    campaign, keep, copied = declared("juillet"), contents.keep_copy, list[str]()
+    campaign, keep, copied = declared("juillet"), filedir.keep_copy, list[str]()
     dataroot = Path(str(campaign.platform.dataroot))
 
     def dropping(given: Campaign, contenthash: str) -> bool:
@@ -168,7 +168,7 @@ def test_a_full_disk_fails_the_spaces_concerned_and_is_taken_up_again(
     declared: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     campaign, copied = declared("juillet"), list[str]()
-    keep = contents.keep_copy
+    keep = filedir.keep_copy
 
     def full(given: Campaign, contenthash: str) -> bool:
         if len(copied) == 5:
@@ -189,7 +189,7 @@ def test_a_full_disk_fails_the_spaces_concerned_and_is_taken_up_again(
 def test_a_content_that_cannot_be_read_fails_its_spaces_and_does_not_stop_the_others(
     declared: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    campaign, keep = declared("juillet"), contents.keep_copy
+    campaign, keep = declared("juillet"), filedir.keep_copy
     with campaign.engine.connect() as connection:
         files = campaign.moodle["files"].c
         query = sa.select(files.contenthash).where(files.component == "assignsubmission_file", files.filesize > 0)

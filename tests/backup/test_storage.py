@@ -15,7 +15,7 @@ from tests.backup.conftest import Open
 from tests.backup.test_backup import LI3INF01, the_set
 from tests.backup.test_file_contents import Declared, declared, named_by_moodle
 from tests.backup.test_mbz import Ground
-from transition import contents
+from transition import filedir
 from transition.backup import mbz
 from transition.backup.coverage import stale_spaces
 from transition.backup.stage import july_backup
@@ -66,10 +66,10 @@ def test_on_an_object_store(
 
     # A content that Moodle loses comes back; one that the storage loses is missed, then made up for.
     [named] = named_by_moodle(campaign).values()
-    lost = contents._in(contents._filedir(campaign), min(named))
+    lost = filedir._in(filedir._filedir(campaign), min(named))
     Path(str(lost)).unlink()
-    contents.put_back(campaign, list(named))
-    assert contents._sha1(lost) == lost.name
+    filedir.put_back(campaign, list(named))
+    assert filedir._sha1(lost) == lost.name
     assert lost.stat().st_mode & 0o044 == 0o044, "Moodle reads it under another account"
     (root / campaign.platform.name / "2026" / "filedir" / lost.name[:2] / lost.name[2:4] / lost.name).unlink()
     assert stale_spaces(campaign).keys() == {LI3INF01}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import PROJECT
 from tests.restore.conftest import MOODLE, NAME, Site, World
-from tests.restore.test_stage import CODES, differences, everything, restored
+from tests.restore.helpers import CODES, differences, everything, restored
 from tests.support.campaign import write_platform
 from transition.restore.stage import restore
 

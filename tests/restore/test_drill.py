@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tests.backup.test_backup import LI3INF01, truncate
 from tests.backup.test_backup import alter as change_a_byte
 from tests.restore.conftest import NAME, World
-from tests.restore.test_stage import alter
+from tests.restore.helpers import alter
 from tests.support.dump import compare
 from transition import storage
 from transition.backup.file_contents import missing_contents, named_contents

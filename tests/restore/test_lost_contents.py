@@ -10,9 +10,9 @@ import pytest
 from upath import UPath
 
 from tests.restore.conftest import MOODLE, NAME, World
-from tests.restore.test_stage import ARCHIVE, STATE, differences, everything, restore_all, restored
+from tests.restore.helpers import ARCHIVE, STATE, differences, everything, restore_all, restored
 from tests.support.dump import compare
-from transition import contents
+from transition import filedir
 from transition.backup.manifest import mark_verified, store, verified_sets
 from transition.errors import TransitionError
 from transition.restore import stage
@@ -148,7 +148,7 @@ def test_a_file_that_moodle_had_lost_itself_comes_back_as_it_was(
 
 
 def test_killed_while_contents_are_copied_it_resumes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy, copied = contents._copy, list[str]()
+    copy, copied = filedir._copy, list[str]()
 
     def killed(source: UPath, target: UPath, contenthash: str, *more: Any) -> None:
         if copied:
@@ -157,21 +157,21 @@ def test_killed_while_contents_are_copied_it_resumes(world: World, monkeypatch: 
         copied.append(contenthash)
 
     with monkeypatch.context() as patch:
-        patch.setattr(contents, "_copy", killed)
+        patch.setattr(filedir, "_copy", killed)
         fails(world, "killed", KeyError, "killed")
     assert copied
     comes_back(world)
 
 
 def test_a_storage_that_goes_while_contents_are_copied(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy, archive = contents._copy, archive_of(world)
+    copy, archive = filedir._copy, archive_of(world)
 
     def gone(*about: Any) -> None:
         copy(*about)
         archive.rename(archive.with_name("ailleurs"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(contents, "_copy", gone)
+        patch.setattr(filedir, "_copy", gone)
         fails(world, "gone", TransitionError, r"disparu de l'archive pendant la restauration, dont [0-9a-f]{40}")
     archive.with_name("ailleurs").rename(archive)
     comes_back(world)

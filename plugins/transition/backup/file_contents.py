@@ -13,7 +13,7 @@ from transition.backup.manifest import BackupSet, Contents, TableFile
 from transition.backup.read import read_space
 from transition.backup.runs import SPACE
 from transition.campaign import Campaign
-from transition.contents import EMPTY, check_dataroot, is_whole, keep_copy, kept_sizes
+from transition.filedir import EMPTY, check_dataroot, is_whole, keep_copy, kept_sizes
 from transition.french import counted
 from transition.progress import Progress
 

@@ -14,8 +14,8 @@ from transition.backup import file_contents, mbz
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign, now
 from transition.checksum import rows_checksum
-from transition.contents import is_kept
 from transition.errors import TransitionError, refuse_all
+from transition.filedir import is_kept
 from transition.french import counted
 from transition.restore import scratch
 from transition.restore.held import Held, lost_columns

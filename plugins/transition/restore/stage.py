@@ -8,7 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from transition import contents, journal, preflight
+from transition import contents, filedir, journal, preflight
 from transition.backup.manifest import BackupSet
 from transition.campaign import Campaign
 from transition.errors import TransitionError, refuse_all
@@ -234,7 +234,7 @@ def _declare_back(work: _Work, rows: int) -> None:
 def _put_contents_back(work: _Work, names: Sequence[str]) -> list[str]:
     """The contents of the files first: a row of ``files`` never shows without its content. Returns their hashes."""
     campaign, hashes = work.campaign, _coming_contents(work, names)
-    contents.put_back(campaign, hashes)
+    filedir.put_back(campaign, hashes)
     if nowhere := _lost_contents(work, names):
         raise TransitionError(
             f"{counted(len(nowhere), 'contenu a', 'contenus ont')} disparu de l'archive pendant la restauration, dont"
@@ -263,7 +263,7 @@ def _coming_contents(work: _Work, names: Sequence[str]) -> list[str]:
 
 def _lost_contents(work: _Work, names: Sequence[str]) -> set[str]:
     """The contents of coming files that are nowhere any more, and that Moodle still held when it was backed up."""
-    lost = contents.held_nowhere(work.campaign, _coming_contents(work, names))
+    lost = filedir.held_nowhere(work.campaign, _coming_contents(work, names))
     states = contents.states(work.campaign, sorted(lost))
     lost -= {contenthash for contenthash in lost if states.get(contenthash) in contents.LOST_BEFORE}
     # Of a content that other spaces use too, the campaign recorded nothing.
