@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from transition import contents, create_spaces, journal, snapshot
 from transition.campaign import Campaign, now
 from transition.enrolment.groups import unfilled_groups
+from transition.enrolment.people import RULE as ENROLMENT
 from transition.enrolment.tables import arrival
 from transition.errors import refuse_all
 from transition.etherpad import pads
@@ -158,7 +159,7 @@ def _people(campaign: Campaign) -> Iterator[str]:
             absent = counted(count, "étudiant d'Apogée n'est pas inscrit", "étudiants d'Apogée ne sont pas inscrits")
             yield f"espace {code} : {absent} dans Moodle"
         lost = archive_table(campaign, "user_enrolments")
-        if ("enrolment", "user_enrolments") in {(rule, name) for rule, name, _ in load_lines(campaign)}:
+        if (ENROLMENT, "user_enrolments") in {(rule, name) for rule, name, _ in load_lines(campaign)}:
             keys = frozen_keys(campaign, "user_enrolments")
             query = (
                 sa.select(sa.func.count())

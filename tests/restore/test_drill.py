@@ -1,6 +1,7 @@
 """The drill: what a backup would give back, compared row by row with what it promised."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.backup.test_backup import LI3INF01, truncate
 from tests.backup.test_backup import alter as change_a_byte
 from tests.restore.conftest import NAME, World
 from tests.restore.helpers import alter
+from tests.support.backup_sets import LOSSES, add_older
 from tests.support.dump import compare
 from transition import storage
 from transition.backup.file_contents import missing_contents, named_contents
@@ -64,9 +66,22 @@ def test_a_drill_ends_with_its_proof_whatever_file_is_damaged(world: World, dama
     assert any(space["fault"] for space in json.loads(proof.read_text(encoding="utf-8"))["spaces"])
 
 
+def test_a_drill_does_not_take_an_older_set_for_one_that_is_lost(world: World, tmp_path: Path) -> None:
+    [newest] = Path(world.campaign.platform.storage).glob("*/2026/backup/*")
+    shutil.copytree(newest, tmp_path / "intact")
+    add_older(newest)
+    restore_drill(world.open("both"), number=1, seed=1)
+    for name, lose in LOSSES.items():
+        lose(newest)
+        with pytest.raises(TransitionError, match=rf"\n  - jeu {newest.name} : manque .* le dernier de \d+ espaces"):
+            restore_drill(world.open(name), number=1, seed=1)
+        shutil.rmtree(newest, ignore_errors=True)
+        shutil.copytree(tmp_path / "intact", newest)
+
+
 def test_a_drill_sees_a_content_that_has_its_size_and_other_bytes(world: World) -> None:
     campaign = world.open("drill")
-    backup = drill._latest(campaign)[LI3INF01]
+    backup = drill._latest(campaign)[0][LI3INF01]
     named = min(named_contents(backup, LI3INF01))
     change_a_byte(Path(str(storage.folder(campaign, "filedir") / named[:2] / named[2:4] / named)))
     assert missing_contents(campaign, backup, [LI3INF01]) == {}, "it has its size"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from transition import journal, preflight, storage
 from transition.backup import file_contents, mbz
+from transition.backup.journalled import lost_sets
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign, now
 from transition.checksum import rows_checksum
@@ -46,14 +47,15 @@ def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
 
     Writes nothing in Moodle. Every row in the schema is compared with what the manifest vouches for (counts and
     checksums); the contents of files and Moodle's own backups are read whole. The proof is
-    ``reports/restore_drill-<run>.json`` (codes, counts, no person) and the journal. Raises :class:`TransitionError`,
-    after the proof is written, if there is no backup or a space did not come back whole.
+    ``reports/restore_drill-<run>.json`` (codes, counts, no person) and the journal. Raises :class:`TransitionError` if
+    there is no backup and, after the proof is written, if a space did not come back whole or any space's newest set is
+    lost: an older one proves nothing of it.
     :param seed: the same seed picks the same spaces of the same backups.
     """
     refuse_all("Exercice de restauration :", list(preflight.other_site(campaign)))
     schema.upgrade(campaign)
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
-        held = _latest(campaign)
+        held, lost = _latest(campaign)
         chosen = random.Random(seed).sample(sorted(held), min(number, len(held)))
         trials = [_try(campaign, held[courseid], courseid) for courseid in chosen]
         proof = _prove(campaign, seed, trials)
@@ -63,7 +65,7 @@ def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
         closing["detail"] = f"{whole} à l'essai sur {len(trials)}, {proof}"
         refuse_all(
             f"Ces espaces ne reviendraient pas entiers de leur sauvegarde, refaites-la (preuve : {proof}) :",
-            [f"{trial.code} : {trial.fault}" for trial in failed],
+            [*(f"{trial.code} : {trial.fault}" for trial in failed), *lost],
         )
     _log.info("%s", closing["detail"])
     return str(closing["detail"])
@@ -77,11 +79,13 @@ def latest_year(campaign: Campaign) -> int:
     return max(held, default=campaign.year)
 
 
-def _latest(campaign: Campaign) -> dict[int, BackupSet]:
-    """The latest verified set of each space of the year."""
+def _latest(campaign: Campaign) -> tuple[dict[int, BackupSet], list[str]]:
+    """The latest verified set of each space of the year; a French sentence for each that was verified and is lost."""
     rejected: list[str] = []
     held: dict[int, BackupSet] = {}
+    present = set()
     for backup in verified_sets(campaign, rejected):
+        present.add(backup.manifest.name)
         for courseid, space in backup.manifest.spaces.items():
             if space.rows:
                 held.setdefault(courseid, backup)
@@ -90,7 +94,12 @@ def _latest(campaign: Campaign) -> dict[int, BackupSet]:
             f"Aucune sauvegarde vérifiée de l'année {campaign.year} ({campaign.platform.label}) : lancez july_backup.",
             rejected or ["le stockage n'en contient aucune"],
         )
-    return held
+    lost = [
+        f"jeu {name} : manque ou n'est plus vérifié, et c'est le dernier de {counted(spaces, 'espace', 'espaces')} ;"
+        " remettez-en une copie intacte"
+        for name, spaces in sorted(lost_sets(campaign, present).items())
+    ]
+    return held, lost
 
 
 def _try(campaign: Campaign, backup: BackupSet, courseid: int) -> Trial:

@@ -1,7 +1,7 @@
 """Part of a space: one activity, or one student's traces, and what hangs from them."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
-from transition.rules.branches import Branch, branches, parents_first
+from transition.rules.branches import Branch, Branches, branches, parents_first
 from transition.rules.compile import MODULE, Alias, in_areas
 
 # Columns that name the person whom a row is of; those of whoever graded or changed it are not among them.
@@ -175,8 +175,13 @@ def find_part(
     mine = rows.c.run == campaign.run
     connection.execute(sa.update(rows).where(mine).values(part=False))
     search = _Search(held, set(names), own, activity)
-    while sum([search.keep(connection, name, known) for name in ordered]):
-        pass
+    above = {name: search.above(name, known) for name in ordered}
+    todo = set(ordered)
+    while todo:
+        name = next(name for name in ordered if name in todo)
+        todo.discard(name)
+        if search.keep(connection, name, known):
+            todo |= {below for below in ordered if name in above[below]}
     found: dict[str, set[int]] = {}
     for name, id_ in connection.execute(sa.select(rows.c.table_name, rows.c.id).where(mine, rows.c.part)):
         found.setdefault(name, set()).add(id_)
@@ -190,7 +195,17 @@ class _Search:
     own: Own
     activity: Activity | None
 
-    def keep(self, connection: sa.Connection, name: str, known: dict[tuple[str, str], list[Branch]]) -> int:
+    def above(self, name: str, known: Branches) -> set[str]:
+        """The tables through which a row of that one may belong."""
+        paths = [path for (_, table), found in known.items() if table == name for path in found]
+        return {parent for path in [*paths, *self._ties(name)] for parent in self._parents(path)}
+
+    def _parents(self, path: Branch) -> Iterator[str]:
+        yield path.parent
+        for further in (*self._ties(path.parent), *([path.above] if path.above else [])):
+            yield from self._parents(further)
+
+    def keep(self, connection: sa.Connection, name: str, known: Branches) -> int:
         """Mark the rows of a table that belong, among those that are not yet; returns how many."""
         run, rows, table = self.held.campaign.run, restore_row, self.held.table(name)
         aside = sa.and_(rows.c.run == run, rows.c.table_name == name, ~rows.c.part)
@@ -227,11 +242,13 @@ class _Search:
         found = sa.or_(*conditions) if conditions else sa.false()
         return sa.and_(in_areas(table, path.areas), found) if path.areas else found
 
-    def _tied(self, name: str, table: Alias) -> list[sa.ColumnElement[bool]]:
-        """Whether a row is tied to a row of the person; an activity's rows all say where they stand."""
+    def _ties(self, name: str) -> list[_Tie]:
+        """How a row of a table is tied to a row of the person; an activity's rows all say where they stand."""
         moodle = self.held.campaign.moodle
-        ties = [tie for tie in _TIES if tie.table == name and tie.parent in moodle and not self.activity]
-        return [sa.and_(self._of_component(tie, table), self._below(tie, table)) for tie in ties]
+        return [tie for tie in _TIES if tie.table == name and tie.parent in moodle and not self.activity]
+
+    def _tied(self, name: str, table: Alias) -> list[sa.ColumnElement[bool]]:
+        return [sa.and_(self._of_component(tie, table), self._below(tie, table)) for tie in self._ties(name)]
 
     def _of_component(self, tie: _Tie, table: Alias) -> sa.ColumnElement[bool]:
         if not tie.component:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
+from transition.enrolment.people import RULE as ENROLMENT
 from transition.errors import TransitionError
 from transition.moodle.database import quoted
 from transition.moodle.revisions import raise_revisions
@@ -22,7 +23,6 @@ GRADES = "grade_grades"
 # Rows a transaction: each is read three times in it, a page of its own in an interleaved log; so many pages stay in the
 # server's memory meanwhile.
 CHUNK = 1_000
-_ENROLMENT = "enrolment"  # the rule
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Wanted:
 
     def of(self, rule: sa.ColumnElement[str]) -> list[sa.ColumnElement[bool]]:
         """The conditions on the rule that moved a row."""
-        conditions = [] if self.traces else [rule == _ENROLMENT]
-        return conditions if self.enrolments else [*conditions, rule != _ENROLMENT]
+        conditions = [] if self.traces else [rule == ENROLMENT]
+        return conditions if self.enrolments else [*conditions, rule != ENROLMENT]
 
 
 def pick_rows(connection: sa.Connection, held: Held, wanted: Wanted) -> list[str]:
