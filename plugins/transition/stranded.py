@@ -17,6 +17,8 @@ from transition.rules.compile import Alias, Scope, Trace, in_areas
 from transition.rules.model import TextPattern
 from transition.state import tables
 
+_TABLES = sa.text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema")
+
 
 @dataclass(frozen=True)
 class _Begun:
@@ -28,7 +30,8 @@ class _Begun:
 
 
 def stranded_traces(campaign: Campaign, scope: Scope) -> Iterator[Trace]:
-    """The traces, by rule and table, of the year's earlier runs that began to move; none in a year without any."""
+    """The traces, by rule and table, of the year's earlier runs that began to move; none in a year without any, nor of
+    what is no longer in the archive schema: it has expired, and the keys with it."""
     begun = _begun(campaign)
     known = branches(campaign.moodle) if begun else {}
     for keys in begun:
@@ -49,8 +52,10 @@ def _begun(campaign: Campaign) -> list[_Begun]:
     )
     runs: dict[tuple[str, str], list[int]] = {}
     with campaign.engine.connect() as connection:
+        there = set(connection.execute(_TABLES, {"schema": campaign.archive_schema}).scalars())
         for rule, table, number in connection.execute(query):
-            runs.setdefault((rule, table), []).append(number)
+            if frozen_keys(campaign, table).name in there:
+                runs.setdefault((rule, table), []).append(number)
     return [_Begun(rule, table, tuple(numbers)) for (rule, table), numbers in runs.items()]
 
 

@@ -88,6 +88,18 @@ def test_a_module_or_a_column_that_moodle_has_lost_blocks_only_its_rows(world: W
     }
 
 
+def test_what_only_one_of_two_resets_misses_is_listed(world: World) -> None:
+    """What a reset moved is not held against the plan of another."""
+    choice = next(id_ for id_, row in world.before["choice"].items() if row["course"] == 2)
+    answers = {id_ for id_, row in world.before["choice_answers"].items() if row["choiceid"] == choice}
+    world.execute(f"DELETE FROM {STATE}.space_reset WHERE courseid = 2")
+    insert(world, "choice_answers", {**world.before["choice_answers"][min(answers)], "id": None})
+    run_chain(world.open("second", courses=("LI3INF01",)))
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    world.execute(f"DELETE FROM mdl_choice WHERE id = {choice}")
+    assert _listed(world)["choice_answers"].startswith(f"choice_answers : {len(answers)} lignes, dont l'activité")
+
+
 def test_enrolments_that_the_reset_did_not_leave_so_stay(world: World) -> None:
     """A repeater's enrolment is suspended last year, active again by the reset; then last year's comes back, or not."""
     code, ours = "LI3INF01", "ue.enrolid = 25 AND u.username IN ('22300003', '22300009')"

@@ -11,15 +11,16 @@ import sqlalchemy as sa
 from tests.backup.test_backup import LI3INF01, truncate
 from tests.backup.test_backup import alter as change_a_byte
 from tests.restore.conftest import NAME, World
-from tests.restore.helpers import alter
+from tests.restore.helpers import CODES, alter
 from tests.support.backup_sets import LOSSES, add_older
+from tests.support.campaign import run_chain
 from tests.support.dump import compare
 from transition import storage
 from transition.backup.file_contents import missing_contents, named_contents
-from transition.backup.manifest import BackupSet
+from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign
 from transition.errors import TransitionError
-from transition.restore import drill, scratch
+from transition.restore import scratch
 from transition.restore.drill import latest_year, restore_drill
 
 
@@ -79,9 +80,23 @@ def test_a_drill_does_not_take_an_older_set_for_one_that_is_lost(world: World, t
         shutil.copytree(tmp_path / "intact", newest)
 
 
+def test_of_a_space_that_was_reset_the_backup_of_before_is_drilled(world: World, tmp_path: Path) -> None:
+    [before] = Path(world.campaign.platform.storage).glob("*/2026/backup/*")
+    run_chain(world.open("later", dry_run=True), ["preflight", "july_backup"])
+    assert len(list(before.parent.iterdir())) == 2, "what the new year did is backed up as well"
+    restore_drill(world.open("drill"), number=100, seed=1)
+    proof = Path(world.campaign.platform.storage) / NAME / "2026" / "reports" / "restore_drill-drill.json"
+    used = {space["code"]: space["backup"] for space in json.loads(proof.read_text(encoding="utf-8"))["spaces"]}
+    assert {used[code] for code in CODES} == {before.name}
+    number = len(json.loads((before / "manifest.json").read_text(encoding="utf-8"))["spaces"])
+    shutil.rmtree(before)
+    with pytest.raises(TransitionError, match=rf"\n  - jeu {before.name} : manque .* le dernier de {number} espaces"):
+        restore_drill(world.open("lost"), number=1, seed=1)
+
+
 def test_a_drill_sees_a_content_that_has_its_size_and_other_bytes(world: World) -> None:
     campaign = world.open("drill")
-    backup = drill._latest(campaign)[0][LI3INF01]
+    backup = next(verified_sets(campaign, []))
     named = min(named_contents(backup, LI3INF01))
     change_a_byte(Path(str(storage.folder(campaign, "filedir") / named[:2] / named[2:4] / named)))
     assert missing_contents(campaign, backup, [LI3INF01]) == {}, "it has its size"

@@ -82,6 +82,19 @@ def test_activities_one_by_one_leave_only_what_is_the_courses(world: World) -> N
     assert world.execute(f"SELECT COUNT(*) FROM {NAME}_transition.space_reset WHERE courseid = 4") == [(1,)]
 
 
+def test_an_activity_comes_back_from_the_backup_though_another_one_was_deleted(world: World) -> None:
+    choice = next(id_ for id_, row in world.before["choice"].items() if row["course"] == 2)
+    quiz = next(id_ for id_, row in world.before["quiz"].items() if row["course"] == 2)
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    world.execute(f"DELETE FROM mdl_choice WHERE id = {choice}")
+    restore(world.open("quiz"), Request("LI3INF01", activity=world.before["quiz"][quiz]["name"]))
+    back = compare(world.reset, world.dump())
+    attempts = {id_ for id_, row in world.before["quiz_attempts"].items() if row["quiz"] == quiz}
+    assert attempts
+    assert back["quiz_attempts"].added == attempts
+    assert not {"assign_submission", "choice_answers", "forum_posts"} & back.keys()
+
+
 def _name(world: World, quiz: int) -> tuple[int, str]:
     row = world.before["quiz"][quiz]
     return row["course"], row["name"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from upath import UPath
 
 from tests.restore.conftest import World
 from tests.restore.helpers import (
@@ -15,6 +16,7 @@ from tests.restore.helpers import (
     alter,
     differences,
     everything,
+    insert,
     moved_of,
     restore_all,
     restored,
@@ -23,9 +25,11 @@ from tests.restore.helpers import (
 from tests.support.backup_sets import LOSSES, OLDER, add_older
 from tests.support.campaign import run_chain
 from tests.support.dump import Rows, compare
+from transition.backup import manifest
+from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.restore import put_back
-from transition.restore.history import find_space
+from transition.restore.history import backup_sets, find_space
 from transition.restore.stage import Request, restore
 
 
@@ -64,6 +68,38 @@ def test_every_space_comes_back_from_the_backup(either_world: World) -> None:
         assert restore(world.open(f"again-{code}"), everything(code)) == f"{code} : déjà restauré, rien n'a changé."
     assert compare(after, world.dump()) == {}
     assert f"{ARCHIVE}_staging" not in world.schemas()
+
+
+def test_an_archive_schema_made_anew_by_a_later_run_does_not_hide_the_backup(world: World) -> None:
+    """It has expired; then a space with a date of its own was reset."""
+    world.execute(f"DROP DATABASE {ARCHIVE}")
+    world.execute(f"DELETE FROM {STATE}.space_reset WHERE courseid = 4")
+    attempt = next(
+        row for row in world.before["quiz_attempts"].values() if world.before["quiz"][row["quiz"]]["course"] == 4
+    )
+    insert(world, "quiz_attempts", {**attempt, "id": None})
+    run_chain(world.open("later", courses=("L1MAT101",)))
+    assert ARCHIVE in world.schemas()
+    assert "remises dans Moodle" in restore(world.open("restore"), Request("LI3INF01"))
+    after = world.dump()
+    for table, activity, column in (("quiz_attempts", "quiz", "quiz"), ("choice_answers", "choice", "choiceid")):
+        mine = {i: row for i, row in world.before[table].items() if world.before[activity][row[column]]["course"] == 2}
+        assert mine
+        assert {id_: after[table].get(id_) for id_ in mine} == mine
+
+
+def test_sets_that_do_not_hold_the_space_are_not_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    [before] = Path(world.campaign.platform.storage).glob("*/2026/backup/*")
+    run_chain(world.open("later", dry_run=True, courses=("L1MAT101",)), ["preflight", "july_backup"])
+    opened, open_set = list[str](), manifest._open
+
+    def opening(campaign: Campaign, folder: UPath) -> Any:
+        opened.append(folder.name)
+        return open_set(campaign, folder)
+
+    monkeypatch.setattr(manifest, "_open", opening)
+    [(_, backup)] = backup_sets(world.campaign, find_space(world.campaign, "LI3INF01"))
+    assert [backup.manifest.name, *opened] == [before.name] * 2
 
 
 def test_without_name_and_enrolments_these_stay_as_the_campaign_left_them(world: World) -> None:

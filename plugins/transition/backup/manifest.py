@@ -1,7 +1,7 @@
 """What a backup set says of itself: ``manifest.json``, and ``verified.json`` which vouches for it."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -144,12 +144,15 @@ def folders(campaign: Campaign) -> list[UPath]:
     )
 
 
-def verified_sets(campaign: Campaign, rejected: list[str]) -> Iterator[BackupSet]:
+def verified_sets(campaign: Campaign, rejected: list[str], without: Collection[str] = ()) -> Iterator[BackupSet]:
     """The sets that may be relied upon, latest first, one at a time: manifests are large.
 
     :param rejected: receives one French sentence for each set that may not, with the reason.
+    :param without: names of sets that need not be opened.
     """
     for folder in folders(campaign):
+        if folder.name in without:
+            continue
         fault, manifest = _open(campaign, folder)
         if manifest:
             yield BackupSet(folder, manifest)

@@ -9,7 +9,7 @@ from typing import get_args
 import sqlalchemy as sa
 
 from transition import contents, storage
-from transition.backup.journalled import newest_sets
+from transition.backup.journalled import Verification, held_sets, newest_set
 from transition.backup.manifest import VERIFIED, Verified, verified_sets
 from transition.campaign import Campaign
 from transition.expiry import inventory
@@ -18,8 +18,8 @@ from transition.expiry.inventory import Inventory
 from transition.expiry.item import Folder, Item, folder_of
 from transition.expiry.spaces import due_spaces
 from transition.french import counted
+from transition.restore.history import resets_of_year
 from transition.restore.scratch import Purpose
-from transition.state import tables
 
 _NONE: Mapping[str, str] = {}
 _NO_AGE = "âge inconnu : ni exécution vérifiée, ni sauvegarde vérifiée de l'année"
@@ -142,29 +142,20 @@ class _Year:
 
     def _without_backup(self) -> int:
         """How many of the spaces that were reset have no intact backup from before, the last one that was made."""
-        decision, run = tables.decision, tables.run
-        resets = (
-            sa.select(decision.c.courseid, run.c.frozen_at)
-            .join(run, run.c.number == decision.c.run)
-            .where(run.c.year == self.campaign.year, run.c.frozen_at.is_not(None), sa.not_(run.c.dry_run))
-            .where(decision.c.in_scope == sa.true())
-        )
         with self.campaign.engine.connect() as connection:
-            wanted = {(courseid, frozen_at) for courseid, frozen_at in connection.execute(resets)}
+            resets = connection.execute(resets_of_year(self.campaign)).all()
+        wanted = {(reset.courseid, reset.frozen_at) for reset in resets}
         folder = storage.folder(self.campaign, "backup")
         for name, digest in self.backups.digests.items():
             if not (folder / name).exists() or storage.sha256(folder / name) != digest:
                 return len({courseid for courseid, _ in wanted})
-        newest = newest_sets(self.campaign, wanted)
-        return len(
-            {
-                courseid
-                for courseid, frozen_at in wanted
-                if not any(
-                    courseid in spaces and made <= frozen_at and name >= newest[courseid, frozen_at]
-                    for name, made, spaces in self.backups.spaces
-                )
-            }
+        held = held_sets(self.campaign)
+        return len({one for one, frozen_at in wanted if not self._has_backup(one, frozen_at, held.get(one, ()))})
+
+    def _has_backup(self, courseid: int, frozen_at: datetime, held: Iterable[Verification]) -> bool:
+        newest = newest_set(held, frozen_at)
+        return any(
+            courseid in spaces and made <= frozen_at and name >= newest for name, made, spaces in self.backups.spaces
         )
 
     def _with_contents(self, item: Item, items: Iterable[Item]) -> Item:

@@ -4,14 +4,16 @@ import json
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from transition import journal, preflight, storage
 from transition.backup import file_contents, mbz
-from transition.backup.journalled import lost_sets
+from transition.backup.journalled import held_sets, newest_set
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign, now
 from transition.checksum import rows_checksum
@@ -20,6 +22,7 @@ from transition.filedir import is_kept
 from transition.french import counted
 from transition.restore import scratch
 from transition.restore.held import Held, lost_columns
+from transition.restore.history import resets_of_year
 from transition.state import schema
 
 STAGE = "restore_drill"
@@ -57,15 +60,24 @@ def restore_drill(campaign: Campaign, number: int, seed: int) -> str:
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
         held, lost = _latest(campaign)
         chosen = random.Random(seed).sample(sorted(held), min(number, len(held)))
-        trials = [_try(campaign, held[courseid], courseid) for courseid in chosen]
+        trials = [
+            _try(campaign, backup, courseid)
+            for backup in verified_sets(campaign, [], without=set(held.values()) - {held[one] for one in chosen})
+            for courseid in chosen
+            if held[courseid] == backup.manifest.name
+        ]
+        tried = {trial.courseid for trial in trials}
+        vanished = [f"jeu {held[one]} : disparu pendant l'exercice" for one in chosen if one not in tried]
         proof = _prove(campaign, seed, trials)
         rows, failed = sum(trial.rows for trial in trials), [trial for trial in trials if trial.fault]
         closing["rows_moved"] = rows
         whole = counted(len(trials) - len(failed), "espace restauré", "espaces restaurés")
-        closing["detail"] = f"{whole} à l'essai sur {len(trials)}, {proof}"
+        closing["detail"] = f"{whole} à l'essai sur {len(chosen)}, {proof}"
         refuse_all(
-            f"Ces espaces ne reviendraient pas entiers de leur sauvegarde, refaites-la (preuve : {proof}) :",
-            [*(f"{trial.code} : {trial.fault}" for trial in failed), *lost],
+            f"Des espaces ne reviendraient pas entiers de leur sauvegarde (preuve : {proof}). Remettez une copie"
+            " intacte de ce qui manque ou est altéré, ou relancez july_backup tant que ces espaces ne sont pas"
+            " réinitialisés :",
+            [*(f"{trial.code} : {trial.fault}" for trial in failed), *vanished, *lost],
         )
     _log.info("%s", closing["detail"])
     return str(closing["detail"])
@@ -79,27 +91,38 @@ def latest_year(campaign: Campaign) -> int:
     return max(held, default=campaign.year)
 
 
-def _latest(campaign: Campaign) -> tuple[dict[int, BackupSet], list[str]]:
-    """The latest verified set of each space of the year; a French sentence for each that was verified and is lost."""
+def _latest(campaign: Campaign) -> tuple[dict[int, str], list[str]]:
+    """The set that each space with rows would come back from; a French sentence for each such set that is lost.
+
+    Of a space that was reset, the last set of before counts: a later one holds what the new year did. Only names are
+    kept, for manifests are large.
+    """
+    with campaign.engine.connect() as connection:
+        last_reset = {reset.courseid: reset.frozen_at for reset in connection.execute(resets_of_year(campaign))}
     rejected: list[str] = []
-    held: dict[int, BackupSet] = {}
-    present = set()
+    found: dict[int, str] = {}
+    empty = set()
     for backup in verified_sets(campaign, rejected):
-        present.add(backup.manifest.name)
         for courseid, space in backup.manifest.spaces.items():
-            if space.rows:
-                held.setdefault(courseid, backup)
-    if not held:
+            if courseid not in found and backup.manifest.created_at <= last_reset.get(courseid, datetime.max):
+                found[courseid] = backup.manifest.name
+                if not space.rows:
+                    empty.add(courseid)
+    lost: Counter[str] = Counter()
+    for courseid, sets in held_sets(campaign).items():
+        name = newest_set(sets, last_reset.get(courseid, datetime.max))
+        if found.get(courseid, "") < name:
+            lost[name] += 1
+    if not (found or lost):
         refuse_all(
             f"Aucune sauvegarde vérifiée de l'année {campaign.year} ({campaign.platform.label}) : lancez july_backup.",
             rejected or ["le stockage n'en contient aucune"],
         )
-    lost = [
-        f"jeu {name} : manque ou n'est plus vérifié, et c'est le dernier de {counted(spaces, 'espace', 'espaces')} ;"
-        " remettez-en une copie intacte"
-        for name, spaces in sorted(lost_sets(campaign, present).items())
+    sentences = [
+        f"jeu {name} : manque ou n'est plus vérifié, et c'est le dernier de {counted(spaces, 'espace', 'espaces')}"
+        for name, spaces in sorted(lost.items())
     ]
-    return held, lost
+    return {courseid: name for courseid, name in found.items() if courseid not in empty}, sentences
 
 
 def _try(campaign: Campaign, backup: BackupSet, courseid: int) -> Trial:

@@ -53,22 +53,25 @@ def hold(campaign: Campaign, courseid: int, sets: Sequence[tuple[Reset, BackupSe
 
 def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset], wanted: Wanted) -> dict[str, int]:
     """Wanted rows that a reset had planned to move and whose path is gone from Moodle (a deleted activity, a module
-    that was removed), by table."""
-    line = tables.plan_line.c
-    planned = sa.select(line.table_name, sa.func.sum(line.rows)).where(
+    that was removed, a rule that was narrowed), by table.
+
+    Of several resets, the one that misses most counts: what one planned and did not come to move, the next one planned
+    again.
+    """
+    line, known = tables.plan_line.c, set(held.names())
+    planned = sa.select(line.table_name, line.run, sa.func.sum(line.rows)).where(
         line.run.in_([reset.run for reset in resets]), line.courseid == held.courseid, *wanted.of(line.rule)
     )
-    known = set(held.names())
     lost: dict[str, int] = {}
     with campaign.engine.connect() as connection:
-        for name, rows in connection.execute(planned.group_by(line.table_name)):
+        for name, run, rows in connection.execute(planned.group_by(line.table_name, line.run)).all():
             found = 0
             if name in known:
                 keys = held.keys(name)
-                count = sa.select(sa.func.count()).select_from(keys).where(*wanted.of(keys.c.rule))
+                count = sa.select(sa.func.count()).select_from(keys).where(keys.c.run == run, *wanted.of(keys.c.rule))
                 found = connection.execute(count).scalar_one()
             if rows > found:
-                lost[name] = int(rows) - found
+                lost[name] = max(lost.get(name, 0), int(rows) - found)
     return lost
 
 

@@ -1,6 +1,6 @@
 """Rows of a course space outside Moodle: in the archive schema, or in a schema filled from a backup."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -57,10 +57,18 @@ class Held:
             if table.startswith("key_") and f"{prefix}{name}" in self._columns:
                 yield name
 
-    @property
-    def exists(self) -> bool:
-        """Whether the schema is there, with a key table at least."""
-        return any(True for _ in self.names())
+    def knows(self, runs: Collection[int]) -> bool:
+        """Whether the schema has keys of one of these runs, be it of other spaces.
+
+        An archive schema that is no longer the one they filled has none: it expired, and a later run made it anew.
+        """
+        probes = [
+            sa.select(sa.literal(1)).where(sa.exists().where(self.keys(name).c.run.in_(runs))) for name in self.names()
+        ]
+        if not probes:
+            return False
+        with self.campaign.engine.connect() as connection:
+            return connection.execute(sa.union_all(*probes).limit(1)).first() is not None
 
     @cached_property
     def _columns(self) -> dict[str, list[str]]:

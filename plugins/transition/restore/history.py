@@ -5,11 +5,12 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from transition.apogee.codes import compare_key
-from transition.backup.journalled import newest_sets
+from transition.backup.journalled import Verification, held_sets, newest_set
 from transition.backup.manifest import BackupSet, verified_sets
 from transition.campaign import Campaign
 from transition.errors import TransitionError
@@ -45,22 +46,31 @@ class Space:
     back: Collection[str]
 
 
+def resets_of_year(campaign: Campaign) -> sa.Select[Any]:
+    """Each time that the year's campaign was let loose on a space, oldest first.
+
+    Columns courseid, code, number and run_id (of the run), frozen_at (UTC).
+    """
+    decision, run = tables.decision, tables.run
+    return (
+        sa.select(decision.c.courseid, decision.c.code, run.c.number, run.c.run_id, run.c.frozen_at)
+        .join(run, run.c.number == decision.c.run)
+        .where(run.c.year == campaign.year, run.c.frozen_at.is_not(None), sa.not_(run.c.dry_run))
+        .where(decision.c.in_scope == sa.true())
+        .order_by(run.c.frozen_at)
+    )
+
+
 def find_space(campaign: Campaign, code: str) -> Space:
     """The space of that code that this year's campaign reset.
 
     Found by the code that the space had then, or has now. Raises :class:`TransitionError` for an unknown code, with the
     nearest ones, for a space that was not reset, and for a code that two such spaces carry.
     """
-    course, decision, run = campaign.moodle["course"], tables.decision, tables.run
+    course, decision = campaign.moodle["course"], tables.decision
     with campaign.engine.connect() as connection:
         codes = dict(connection.execute(sa.select(course.c.id, course.c.idnumber).where(course.c.id != 1)).all())
-        then = (
-            sa.select(decision.c.courseid, decision.c.code, run.c.number, run.c.run_id, run.c.frozen_at)
-            .join(run, run.c.number == decision.c.run)
-            .where(run.c.year == campaign.year, run.c.frozen_at.is_not(None), sa.not_(run.c.dry_run))
-            .where(decision.c.in_scope == sa.true())
-            .order_by(run.c.frozen_at)
-        )
+        then = resets_of_year(campaign)
         of_now = {courseid for courseid, now in codes.items() if now == code}
         found = connection.execute(then.where(sa.or_(decision.c.code == code, decision.c.courseid.in_(of_now)))).all()
         spaces = {courseid for courseid, *_ in found}
@@ -88,14 +98,18 @@ def backup_sets(campaign: Campaign, space: Space, *, older: bool = False) -> lis
     rejected: list[str] = []
     wanted = {reset.run: reset for reset in space.resets}
     found: dict[int, tuple[Reset, BackupSet]] = {}
-    for backup in verified_sets(campaign, rejected):
+    held = held_sets(campaign)
+    mine = held.get(space.courseid, [])
+    # Manifests are large: those are not opened of which the journal says that the space is not in them.
+    others = {name for sets in held.values() for _, name in sets} - {name for _, name in mine}
+    for backup in verified_sets(campaign, rejected, others):
         if space.courseid in backup.manifest.spaces:
             for number, reset in wanted.items():
                 if number not in found and backup.manifest.created_at <= reset.frozen_at:
                     found[number] = (reset, backup)
         if len(found) == len(wanted):
             break
-    if lost := _lost(campaign, space, found):
+    if lost := _lost(mine, space, found):
         sentence = (
             f"La dernière sauvegarde de l'espace {space.code} d'avant sa réinitialisation ({', '.join(lost)}) manque ou"
             f" n'est plus vérifiée dans le stockage de {campaign.platform.label}, année {campaign.year} ; une plus"
@@ -114,12 +128,11 @@ def backup_sets(campaign: Campaign, space: Space, *, older: bool = False) -> lis
     return [found[reset.run] for reset in reversed(space.resets) if reset.run in found]
 
 
-def _lost(campaign: Campaign, space: Space, found: Mapping[int, tuple[Reset, BackupSet]]) -> list[str]:
+def _lost(held: Sequence[Verification], space: Space, found: Mapping[int, tuple[Reset, BackupSet]]) -> list[str]:
     """The sets that the journal says held the space last before a reset, where what is found is older, or nothing."""
-    newest = newest_sets(campaign, {(space.courseid, reset.frozen_at) for reset in space.resets})
     lost = set()
     for reset in space.resets:
-        name = newest[space.courseid, reset.frozen_at]
+        name = newest_set(held, reset.frozen_at)
         taken = found[reset.run][1].manifest.name if reset.run in found else ""
         if taken < name:
             lost.add(name)

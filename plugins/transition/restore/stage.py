@@ -128,19 +128,22 @@ def _held(campaign: Campaign, request: Request, space: Space) -> Iterator[tuple[
     what is not in Moodle any more was deleted since.
     """
     archive = Held(campaign, campaign.archive_schema, space.courseid)
-    back = () if archive.exists or request.conflicts == "scratch" else space.back
+    archived = archive.knows([reset.run for reset in space.resets])
+    back = () if archived or request.conflicts == "scratch" else space.back
     wanted = Wanted(traces=WHOLE not in back, enrolments=request.enrolments and ENROLMENTS not in back)
-    if archive.exists or not (wanted.traces or wanted.enrolments):
+    if archived or not (wanted.traces or wanted.enrolments):
         yield archive, wanted, {}
         return
     sets = backup_sets(campaign, space, older=request.conflicts == "scratch")  # it writes nothing in Moodle
     _log.info(
-        "Le schéma d'archive %s n'existe plus : l'espace %s vient de la sauvegarde %s.",
+        "Le schéma d'archive %s n'a plus ce que la campagne avait pris : l'espace %s vient de la sauvegarde %s.",
         campaign.archive_schema, space.code, ", ".join(backup.manifest.name for _, backup in sets),
     )  # fmt: skip
     with scratch.temporary(campaign, "staging") as name:
         held = hold(campaign, space.courseid, sets, name)
-        yield held, wanted, without_path(campaign, held, [reset for reset, _ in sets], wanted)
+        # What hangs from a deleted activity is not of the one that is asked for.
+        lost = {} if request.activity else without_path(campaign, held, [reset for reset, _ in sets], wanted)
+        yield held, wanted, lost
 
 
 def _restore(work: _Work) -> str:
