@@ -26,10 +26,10 @@ READ_ONLY = "reference_moodle"
 QUICK = ("--innodb-compression-level=1", "--innodb-stats-persistent=OFF")
 
 # Folders, or files, that share a fixture which takes long to make; the first that fits counts.
-SHARING = ("backup", "dags", "enrolment", "restore/test_conflicts", "restore/test_stage", "restore", "rules")
+SHARING = ("backup", "dags", "enrolment", "restore/test_stage", "restore", "rules")
 # The files that take longest, first: the workers then end at about the same time.
 LONGEST = (
-    "tests/restore/test_conflicts.py", "tests/test_transition.py", "tests/restore/test_stage.py",
+    "tests/restore/test_stage.py", "tests/restore/test_stage_conflicts.py", "tests/test_transition.py",
     "tests/restore/test_kill.py", "tests/restore/",
     "tests/browser/", "tests/backup/", "tests/dags/", "tests/expiry/", "tests/test_two_years.py", "tests/test_swap.py",
     "tests/test_refusals.py", "tests/calendars/", "tests/test_explain.py", "tests/transition_airflow/",

@@ -1,9 +1,14 @@
-"""Killed at any statement and run again, a restore ends in the same state."""
+"""Killed before or after any commit and run again, a restore ends in the same state.
 
+Between two of them a kill leaves what the former committed: one kill stands for all those statements.
+"""
+
+import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,20 +84,17 @@ def ground(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
     world.execute(f"DROP DATABASE {SAVED}")
 
 
-def killed_at(campaign: Campaign, step: int) -> bool:
-    """Restore in a process that dies right before its ``step``-th statement or commit; False if it ended before."""
+def listen(hook: Callable[[str], None]) -> None:
+    """Have a function called right before each statement and each commit, with what it is."""
+    sa.event.listen(sa.Engine, "before_cursor_execute", lambda *_: hook("statement"))
+    sa.event.listen(sa.Engine, "commit", lambda *_: hook("commit"))
+
+
+def in_a_process(campaign: Campaign, hook: Callable[[str], None]) -> bool:
+    """Restore in a process of its own, listening; False if it was killed."""
     child = os.fork()
     if child == 0:
-        left = step
-
-        def count(*_: Any) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sa.event.listen(sa.Engine, "before_cursor_execute", count)
-        sa.event.listen(sa.Engine, "commit", count)
+        listen(hook)
         status = 1
         try:
             restore(campaign, REQUEST)
@@ -105,21 +107,42 @@ def killed_at(campaign: Campaign, step: int) -> bool:
         while connection.execute(held).scalar():  # the server has not yet seen that the process is gone
             time.sleep(0.02)
     if os.WIFSIGNALED(status):
-        return True
+        return False
     assert os.WEXITSTATUS(status) == 0, "the restore failed"
-    return False
+    return True
 
 
-def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(ground: Ground) -> None:
+def killed_before(step: int) -> Callable[[str], None]:
+    """A hook that kills the process right before its ``step``-th statement or commit, counted from 0."""
+    left = itertools.count(step, -1)
+
+    def kill(_: str) -> None:
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
+
+
+def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(ground: Ground, tmp_path: Path) -> None:
     campaign = ground.world.open("killed")
     assert "mdl_assign" in campaign.moodle["assign"].name, "reflected once, for every child"
-    before = ground.mark()
-    restore(campaign, REQUEST)
+    before, log = ground.mark(), tmp_path / "steps"
+
+    def write(step: str) -> None:
+        with log.open("a") as file:
+            file.write(f"{step}\n")
+
+    restore(campaign, REQUEST)  # what is read once a process is read here, for every child
     whole = ground.state()
     ground.put_back()
     assert ground.mark() == before
-    seen, step = {before}, 1
-    while killed_at(campaign, step):
+    assert in_a_process(campaign, write)
+    assert ground.state() == whole
+    ground.put_back()
+    commits = [number for number, step in enumerate(log.read_text().split()) if step == "commit"]
+    seen = {before}
+    for step in sorted({*commits, *(number + 1 for number in commits[:-1])}):
+        assert not in_a_process(campaign, killed_before(step)), f"there is no step {step}"
         mark = ground.mark()
         if mark not in seen:  # else the same rows as after another kill: the same end
             seen.add(mark)
@@ -127,6 +150,5 @@ def test_killed_anywhere_and_run_again_it_ends_in_the_same_state(ground: Ground)
             assert ground.state() == whole, f"killed before step {step}"
         if mark != before:
             ground.put_back()
-        step += 1
-    assert step > 100
+    assert len(commits) > 20
     assert len(seen) > 7, "too few kills hit a write"

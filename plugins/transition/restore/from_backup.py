@@ -7,6 +7,7 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from transition.backup.manifest import BackupSet
+from transition.backup.read import read_space
 from transition.backup.rows import within
 from transition.campaign import Campaign
 from transition.keys import create_frozen_keys
@@ -51,7 +52,9 @@ def hold(campaign: Campaign, courseid: int, sets: Sequence[tuple[Reset, BackupSe
     return Held(campaign, schema, courseid)
 
 
-def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset], wanted: Wanted) -> dict[str, int]:
+def without_path(
+    campaign: Campaign, held: Held, sets: Sequence[tuple[Reset, BackupSet]], wanted: Wanted
+) -> dict[str, int]:
     """Wanted rows that a reset had planned to move and whose path is gone from Moodle (a deleted activity, a module
     that was removed, a rule that was narrowed), by table.
 
@@ -60,19 +63,28 @@ def without_path(campaign: Campaign, held: Held, resets: Sequence[Reset], wanted
     """
     line, known = tables.plan_line.c, set(held.names())
     planned = sa.select(line.table_name, line.run, sa.func.sum(line.rows)).where(
-        line.run.in_([reset.run for reset in resets]), line.courseid == held.courseid, *wanted.of(line.rule)
+        line.run.in_([reset.run for reset, _ in sets]), line.courseid == held.courseid, *wanted.of(line.rule)
     )
+    backups = {reset.run: backup for reset, backup in sets}
     lost: dict[str, int] = {}
     with campaign.engine.connect() as connection:
         for name, run, rows in connection.execute(planned.group_by(line.table_name, line.run)).all():
-            found = 0
+            found = set[int]()
             if name in known:
                 keys = held.keys(name)
-                count = sa.select(sa.func.count()).select_from(keys).where(keys.c.run == run, *wanted.of(keys.c.rule))
-                found = connection.execute(count).scalar_one()
-            if rows > found:
-                lost[name] = max(lost.get(name, 0), int(rows) - found)
+                of_run = sa.select(keys.c.id).where(keys.c.run == run, *wanted.of(keys.c.rule))
+                found = set(connection.execute(of_run).scalars())
+                if len(sets) > 1:  # the rules select from all of them at once
+                    found &= _ids(backups[run], name, held.courseid)
+            if rows > len(found):
+                lost[name] = max(lost.get(name, 0), int(rows) - len(found))
     return lost
+
+
+def _ids(backup: BackupSet, name: str, courseid: int) -> set[int]:
+    """The ids of a space's rows in one table of a set."""
+    file = backup.manifest.tables.get(name)
+    return set(read_space(backup, name, courseid)["id"].to_pylist()) if file and courseid in file.spaces else set()
 
 
 def _add_kept_parents(campaign: Campaign, schema: str, loaded: set[str]) -> None:

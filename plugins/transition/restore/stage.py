@@ -9,7 +9,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from transition import contents, filedir, journal, preflight
-from transition.backup.manifest import BackupSet
+from transition.backup.manifest import BackupSet, rules_hash
 from transition.campaign import Campaign
 from transition.errors import TransitionError, refuse_all
 from transition.french import counted
@@ -142,7 +142,13 @@ def _held(campaign: Campaign, request: Request, space: Space) -> Iterator[tuple[
     with scratch.temporary(campaign, "staging") as name:
         held = hold(campaign, space.courseid, sets, name)
         # What hangs from a deleted activity is not of the one that is asked for.
-        lost = {} if request.activity else without_path(campaign, held, [reset for reset, _ in sets], wanted)
+        lost = {} if request.activity else without_path(campaign, held, sets, wanted)
+        changed = [backup.manifest.name for _, backup in sets if backup.manifest.rules != rules_hash()]
+        if lost and changed:
+            _log.warning(
+                "Les règles de include/rules ne sont plus celles de la sauvegarde %s : des lignes qu'elles ne prennent"
+                " plus comptent aussi comme celles d'une activité supprimée.", ", ".join(changed),
+            )  # fmt: skip
         yield held, wanted, lost
 
 

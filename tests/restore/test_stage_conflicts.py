@@ -90,14 +90,16 @@ def test_a_module_or_a_column_that_moodle_has_lost_blocks_only_its_rows(world: W
 
 def test_what_only_one_of_two_resets_misses_is_listed(world: World) -> None:
     """What a reset moved is not held against the plan of another."""
-    choice = next(id_ for id_, row in world.before["choice"].items() if row["course"] == 2)
-    answers = {id_ for id_, row in world.before["choice_answers"].items() if row["choiceid"] == choice}
+    assign = max(id_ for id_, row in world.before["assign"].items() if row["course"] == 2)
+    moved = moved_of(world, "assign_submission", 2)
+    gone = {id_ for id_ in moved if world.before["assign_submission"][id_]["assignment"] == assign}
+    assert 0 < 2 * len(gone) < len(moved)
     world.execute(f"DELETE FROM {STATE}.space_reset WHERE courseid = 2")
-    insert(world, "choice_answers", {**world.before["choice_answers"][min(answers)], "id": None})
+    insert(world, "assign_submission", {**world.before["assign_submission"][min(moved)], "id": None})
     run_chain(world.open("second", courses=("LI3INF01",)))
     world.execute(f"DROP DATABASE {ARCHIVE}")
-    world.execute(f"DELETE FROM mdl_choice WHERE id = {choice}")
-    assert _listed(world)["choice_answers"].startswith(f"choice_answers : {len(answers)} lignes, dont l'activité")
+    world.execute(f"DELETE FROM mdl_assign WHERE id = {assign}")
+    assert f" {len(gone)} lignes, dont l'activité a été supprimée" in _listed(world)["assign_submission"]
 
 
 def test_enrolments_that_the_reset_did_not_leave_so_stay(world: World) -> None:
