@@ -8,12 +8,8 @@ checked, the RENAME is next) → ``done``. Moodle has its own table until the RE
 before the RENAME, a swap starts anew: Moodle may have been open meanwhile, and what was copied may be out of date.
 """
 
-import logging
 import re
-import shutil
-import socket
 from collections.abc import Mapping
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -25,6 +21,7 @@ from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import index_definitions, last_id, quoted, table_like
+from transition.room import check_room
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
@@ -39,8 +36,6 @@ _ROUNDS = 10  # of catching up with a Moodle that still writes
 # put into the new one after it: what Moodle writes there meanwhile must have others.
 SKIPPED_IDS = 100_000
 _PATIENCE = 6 * 3600
-_SPARE = 1.5  # free space asked for, in sizes of what is copied
-_log = logging.getLogger(__name__)
 
 
 def swap_table(campaign: Campaign, name: str) -> None:
@@ -141,7 +136,7 @@ class _Swap:
             max_id = last_id(connection, self.source)
             connection.commit()
             self._list_kept(connection, max_id)
-            self._check_disk(connection)
+            check_room(connection, self.campaign, self.source, self.kept)
             connection.execute(sa.text(f"CREATE TABLE {quoted(self.new)} LIKE {quoted(self.source)}"))
             self._same_row_format(connection)
             if indexes := self._indexes(connection):
@@ -338,32 +333,6 @@ class _Swap:
     def _by_spaces(self, connection: sa.Connection) -> bool:
         """Whether the table goes by whole spaces: then its keys are a view, over the table itself."""
         return is_view(connection, self.keys)
-
-    def _check_disk(self, connection: sa.Connection) -> None:
-        """Refuse a copy that the server's disk cannot hold, as far as this machine can see that disk."""
-        size, rows = connection.execute(
-            sa.text(
-                "SELECT data_length + index_length, table_rows FROM information_schema.tables"
-                " WHERE table_schema = :schema AND table_name = :name"
-            ),
-            {"schema": self.source.schema, "name": self.source.name},
-        ).one()
-        kept = connection.execute(sa.select(sa.func.count()).select_from(self.kept)).scalar_one()
-        needed = _SPARE * size * min(1, kept / max(1, rows))
-        host, folder = connection.execute(sa.text("SELECT @@hostname, @@datadir")).one()
-        if host != socket.gethostname() or not Path(folder).is_dir():
-            _log.warning(
-                "Le disque de la base (%s) n'est pas visible d'ici : l'échange de %s y demande %.1f Gio libres.",
-                host, self.source.name, needed / 2**30,
-            )  # fmt: skip
-            return
-        free = shutil.disk_usage(folder).free
-        if free < needed + self.campaign.platform.limits.free_space_gib * 2**30:
-            raise TransitionError(
-                f"Le disque de la base ({folder}) n'a plus que {free / 2**30:.1f} Gio : il en faut"
-                f" {needed / 2**30:.1f} pour {self.source.name}, plus la marge de « limits » ; libérez-en,"
-                " puis relancez cette tâche."
-            )
 
     def _same_row_format(self, connection: sa.Connection) -> None:
         """One that is the server's old default is not carried by LIKE."""
