@@ -5,7 +5,7 @@ import re
 import signal
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,12 @@ def undo(campaign: Campaign, name: str) -> None:
 
 
 def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
-    """Swap in a child process that is killed just before its n-th statement or commit; False if it ended before."""
+    """As :func:`die_in`, a swap."""
+    return die_in(campaign, lambda: swap.swap_table(campaign, name), statement)
+
+
+def die_in(campaign: Campaign, work: Callable[[], None], statement: int) -> bool:
+    """Work in a child process that is killed just before its n-th statement or commit; False if it ended before."""
     campaign.server.dispose()
     pid = os.fork()
     if pid == 0:
@@ -143,7 +148,7 @@ def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
         sa.event.listen(campaign.server, "commit", count)
         status = 1
         try:
-            swap.swap_table(campaign, name)
+            work()
             status = 0
         finally:
             os._exit(status)
@@ -229,6 +234,47 @@ def test_a_later_run_ends_what_a_killed_one_left(frozen: Campaign) -> None:
         raise AssertionError("the last kill point was not reached")
     undo(frozen, RECENT)
     assert set(ends) == {"dropped", "done"}
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_the_settling_of_a_swap_is_killed_at_every_statement_then_run_again(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch, archived: bool
+) -> None:
+    """Before the RENAME; ``archived``: by the time it is run again, somebody has made an archive table."""
+    later, way = Campaign(frozen.platform, 2026, "later", frozen.server, dry_run=False), tables.way.c
+    before = state(frozen, RECENT)
+    archive = quoted(move.archive_table(frozen, RECENT))
+
+    def stop(_: swap._Swap) -> None:
+        raise InterruptedError
+
+    def swap_until_the_rename() -> None:
+        with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+            patched.setattr(swap._Swap, "_rename", stop)
+            swap.swap_table(frozen, RECENT)
+
+    swap_until_the_rename()
+    statement = 0
+    while die_in(frozen, lambda: swap.settle_swaps(later), statement := statement + 1):
+        with frozen.engine.connect() as connection:
+            if archived:
+                connection.execute(sa.text(f"CREATE TABLE {archive} LIKE {quoted(frozen.moodle[RECENT])}"))
+            swap.settle_swaps(later)
+            assert state(frozen, RECENT) == before, "nothing is journalled as moved"
+            query = sa.select(way.state).where(way.run == frozen.run, way.table_name == RECENT)
+            assert connection.execute(query).scalar_one() == "dropped"
+            found = set(sa.inspect(connection).get_table_names(frozen.archive_schema))
+            assert not found & {f"swap_{frozen.moodle[RECENT].name}", f"kept_{RECENT}"}
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {archive}"))
+            point(connection, frozen, RECENT, frozen.moodle.schema)
+            connection.commit()
+        swap_until_the_rename()
+    assert statement > 10, "too few kill points to mean anything"
+    with frozen.engine.connect() as connection:
+        point(connection, frozen, RECENT, frozen.moodle.schema)
+    swap.swap_table(frozen, RECENT)
+    undo(frozen, RECENT)
+    assert state(frozen, RECENT) == before
 
 
 def test_rows_written_while_the_table_is_swapped_stay(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:

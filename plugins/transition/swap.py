@@ -82,7 +82,7 @@ class _Swap:
     def run(self) -> None:
         state = self._load().state
         if state != "done":
-            if state != "ready" or self._exists(self.new):
+            if not self._is_renamed(state):
                 self._check_maintenance()
                 self._begin()
                 splits_rows, splits_indexes = self._one_in(ROW_SPLITTER), self._one_in(INDEX_SPLITTER)
@@ -99,15 +99,22 @@ class _Swap:
             self._drop(connection, self.kept)
 
     def settle(self) -> None:
-        if self._load().state == "ready" and not self._exists(self.new):
+        if self._is_renamed(self._load().state):
             self.run()
             return
         with self.campaign.engine.connect() as connection:
+            # First: killed once the new table is dropped, a swap that is ready would look like one past its RENAME.
+            self._set(connection, state="begun")
+            connection.commit()
             self._drop(connection, self.new, self.kept)
             if is_view(connection, self.keys):
                 connection.execute(sa.text(f"DROP VIEW {quoted(self.keys)}"))
             self._set(connection, state="dropped")
             connection.commit()
+
+    def _is_renamed(self, state: str) -> bool:
+        """Whether the RENAME is done: it alone takes the new table away and makes the archive's, at once."""
+        return state == "ready" and self._exists(self.archive) and not self._exists(self.new)
 
     def _check_maintenance(self) -> None:
         row = tables.maintenance.c
