@@ -456,6 +456,35 @@ def test_the_key_view_of_a_swap_that_never_was_is_dropped(frozen: Campaign) -> N
         point(connection, frozen, LOG, frozen.moodle.schema)
 
 
+def test_writing_keys_down_is_killed_at_every_statement_then_run_again(frozen: Campaign) -> None:
+    swap.swap_table(frozen, LOG)
+    keys, seen = frozen_keys(frozen, LOG), keyed(frozen, LOG)
+
+    def work() -> None:
+        with frozen.engine.connect() as connection:
+            write_down(connection, frozen, keys)
+
+    statement, forms = 0, Counter[str]()
+    while die_in(frozen, work, statement := statement + 1):
+        with frozen.engine.connect() as connection:
+            forms["view" if is_view(connection, keys) else "table"] += 1
+            assert keyed(frozen, LOG) == seen, "a restore finds them at any moment"
+            write_down(connection, frozen, keys)
+            assert not is_view(connection, keys)
+            assert keyed(frozen, LOG) == seen
+            inspector = sa.inspect(connection)
+            names = {*inspector.get_table_names(keys.schema), *inspector.get_view_names(keys.schema)}
+            assert {name for name in names if name.startswith(keys.name)} == {keys.name}
+            connection.execute(sa.text(f"DROP TABLE {quoted(keys)}"))
+            point(connection, frozen, LOG, frozen.archive_schema)
+    assert statement > 15, "too few kill points to mean anything"
+    assert forms.keys() == {"view", "table"}
+    with frozen.engine.connect() as connection:
+        connection.execute(sa.text(f"DROP TABLE {quoted(keys)}"))
+        point(connection, frozen, LOG, frozen.archive_schema)
+    undo(frozen, LOG)
+
+
 def test_the_whole_chain_by_swaps(frozen: Campaign) -> None:
     """Last: it carries the campaign to its end."""
     before = dump(frozen.server, frozen.moodle.schema)
