@@ -312,6 +312,48 @@ def test_rows_written_while_the_table_is_swapped_stay(frozen: Campaign, monkeypa
         connection.execute(sa.delete(table).where(table.c.id > max(before)))
 
 
+def test_a_late_row_whose_place_is_taken_anew_stays_in_the_archive(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, module = "course_modules_completion", 999_999
+    table, (before, *_), going = frozen.moodle[name], state(frozen, name), keyed(frozen, name)
+    real = {method: getattr(swap._Swap, method) for method in ("_rename", "_finish")}
+    line = {"coursemoduleid": module, "completionstate": 1}
+    writes = {
+        "_rename": [{**line, "userid": user, "timemodified": 1} for user in (1, 2, 3)],
+        "_finish": [{**line, "userid": 2, "timemodified": 5}],
+    }
+
+    def writing(method: str) -> Any:
+        def wrapped(self: swap._Swap) -> None:
+            with frozen.engine.begin() as connection:
+                connection.execute(sa.insert(table), writes[method])
+            real[method](self)
+
+        return wrapped
+
+    for method in real:
+        monkeypatch.setattr(swap._Swap, method, writing(method))
+    swap.swap_table(frozen, name)
+    monkeypatch.undo()
+    moodle, archive, *_ = state(frozen, name)
+    came = {(row["userid"], row["timemodified"]): id_ for id_, row in moodle.items() if row["coursemoduleid"] == module}
+    first = max(before) + 1
+    assert came == {(1, 1): first, (3, 1): first + 2, (2, 5): first + swap.SKIPPED_IDS}
+    assert moodle.keys() == before.keys() - going | set(came.values())
+    assert (archive[first + 1]["userid"], archive[first + 1]["timemodified"]) == (2, 1)
+    assert archive.keys() == before.keys() | {first, first + 1, first + 2}
+    entry = tables.journal
+    with frozen.engine.begin() as connection:
+        mine = sa.and_(entry.c.table_name == name, entry.c.action == "late")
+        assert connection.execute(sa.select(entry.c.rows_before, entry.c.rows_after).where(mine)).all() == [(3, 2)]
+        connection.execute(sa.delete(entry).where(mine))
+    assert keyed(frozen, name) == going
+    undo(frozen, name)
+    with frozen.engine.begin() as connection:
+        connection.execute(sa.delete(table).where(table.c.coursemoduleid == module))
+
+
 @pytest.mark.parametrize("name", SWAPPED)
 def test_a_row_that_vanished_stops_the_swap(frozen: Campaign, name: str) -> None:
     table, one = frozen.moodle[name], min(keyed(frozen, name))

@@ -20,7 +20,7 @@ from transition.checksum import rows_checksum
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
-from transition.moodle.database import index_definitions, last_id, quoted, table_like
+from transition.moodle.database import index_definitions, last_id, quoted, table_like, unique_keys
 from transition.room import check_room
 from transition.state import tables
 
@@ -306,13 +306,30 @@ class _Swap:
         with self.campaign.engine.connect() as connection:
             if self._by_spaces(connection):
                 point(connection, self.campaign, self.name, self.campaign.archive_schema)
-            # First of all: Moodle lacks these rows.
-            columns = [column.name for column in self.source.c]
-            late = sa.select(*self.archive.c).where(self.archive.c.id > self._load().max_id)
-            connection.execute(sa.insert(self.source).from_select(columns, late))
+            self._put_late(connection)  # first of all: Moodle lacks these rows
             self._record(connection, self._planned(connection))  # what was checked before the RENAME
             self._set(connection, state="done")
             connection.commit()
+
+    def _put_late(self, connection: sa.Connection) -> None:
+        """Put into the new table what Moodle wrote in the old one after the check, but where it has written that anew.
+
+        A user's last access, say, may be there again since the RENAME: the older row stays in the archive.
+        """
+        late, there = self.archive.c.id > self._load().max_id, self.source.alias("there")
+        taken = (
+            sa.exists().where(*(there.c[column] == self.archive.c[column] for column in key))
+            for key in unique_keys(connection, self.campaign.moodle.schema).get(self.source.name, [])
+        )
+        came = connection.execute(sa.select(sa.func.count()).select_from(self.archive).where(late)).scalar_one()
+        rows = sa.select(*self.archive.c).where(late, *(~place for place in taken))
+        columns = [column.name for column in self.source.c]
+        put = connection.execute(sa.insert(self.source).from_select(columns, rows)).rowcount
+        if put < came:
+            journal.record(
+                connection, self.campaign, "purge", "late", table_name=self.name, rows_before=came, rows_after=put,
+                detail="lignes écrites par Moodle pendant l'échange ; les autres, réécrites depuis, restent en archive",
+            )  # fmt: skip
 
     def _record(self, connection: sa.Connection, counts: Mapping[tuple[str, int], int]) -> None:
         progress = tables.progress
