@@ -70,11 +70,21 @@ def test_a_table_that_a_killed_run_or_an_older_one_left(campaign: Campaign) -> N
     assert list(indexes(campaign, campaign.archive_schema)[name].values()) == [["uniqueid"]]
 
 
-def test_a_table_of_other_columns_is_refused_as_it_is(campaign: Campaign) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ADD later INT",
+        "MODIFY state VARCHAR(12) NOT NULL DEFAULT 'inprogress'",
+        "MODIFY state VARCHAR(16) NULL",
+        "MODIFY state VARCHAR(16) CHARACTER SET latin1 NOT NULL DEFAULT 'inprogress'",
+    ],
+)
+def test_a_table_of_other_columns_is_refused_as_it_is(campaign: Campaign, change: str) -> None:
     archive = quoted(archive_table(campaign, "quiz_attempts"))
     with campaign.engine.connect() as connection:
         connection.execute(sa.text(f"CREATE TABLE {archive} LIKE {quoted(campaign.moodle['quiz_attempts'])}"))
-        connection.execute(sa.text(f"ALTER TABLE {archive} ADD later INT"))
+        create_archive_table(connection, campaign, "quiz_attempts")
+        connection.execute(sa.text(f"ALTER TABLE {archive} {change}"))
         before = indexes(campaign, campaign.archive_schema)
         with pytest.raises(TransitionError, match="n'a pas les colonnes de Moodle"):
             create_archive_table(connection, campaign, "quiz_attempts")

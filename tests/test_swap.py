@@ -5,7 +5,7 @@ import re
 import signal
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,12 @@ def undo(campaign: Campaign, name: str) -> None:
 
 
 def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
-    """Swap in a child process that is killed just before its n-th statement or commit; False if it ended before."""
+    """As :func:`die_in`, a swap."""
+    return die_in(campaign, lambda: swap.swap_table(campaign, name), statement)
+
+
+def die_in(campaign: Campaign, work: Callable[[], None], statement: int) -> bool:
+    """Work in a child process that is killed just before its n-th statement or commit; False if it ended before."""
     campaign.server.dispose()
     pid = os.fork()
     if pid == 0:
@@ -143,7 +148,7 @@ def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
         sa.event.listen(campaign.server, "commit", count)
         status = 1
         try:
-            swap.swap_table(campaign, name)
+            work()
             status = 0
         finally:
             os._exit(status)
@@ -231,6 +236,47 @@ def test_a_later_run_ends_what_a_killed_one_left(frozen: Campaign) -> None:
     assert set(ends) == {"dropped", "done"}
 
 
+@pytest.mark.parametrize("archived", [False, True])
+def test_the_settling_of_a_swap_is_killed_at_every_statement_then_run_again(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch, archived: bool
+) -> None:
+    """Before the RENAME; ``archived``: by the time it is run again, somebody has made an archive table."""
+    later, way = Campaign(frozen.platform, 2026, "later", frozen.server, dry_run=False), tables.way.c
+    before = state(frozen, RECENT)
+    archive = quoted(move.archive_table(frozen, RECENT))
+
+    def stop(_: swap._Swap) -> None:
+        raise InterruptedError
+
+    def swap_until_the_rename() -> None:
+        with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+            patched.setattr(swap._Swap, "_rename", stop)
+            swap.swap_table(frozen, RECENT)
+
+    swap_until_the_rename()
+    statement = 0
+    while die_in(frozen, lambda: swap.settle_swaps(later), statement := statement + 1):
+        with frozen.engine.connect() as connection:
+            if archived:
+                connection.execute(sa.text(f"CREATE TABLE {archive} LIKE {quoted(frozen.moodle[RECENT])}"))
+            swap.settle_swaps(later)
+            assert state(frozen, RECENT) == before, "nothing is journalled as moved"
+            query = sa.select(way.state).where(way.run == frozen.run, way.table_name == RECENT)
+            assert connection.execute(query).scalar_one() == "dropped"
+            found = set(sa.inspect(connection).get_table_names(frozen.archive_schema))
+            assert not found & {f"swap_{frozen.moodle[RECENT].name}", f"kept_{RECENT}"}
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {archive}"))
+            point(connection, frozen, RECENT, frozen.moodle.schema)
+            connection.commit()
+        swap_until_the_rename()
+    assert statement > 10, "too few kill points to mean anything"
+    with frozen.engine.connect() as connection:
+        point(connection, frozen, RECENT, frozen.moodle.schema)
+    swap.swap_table(frozen, RECENT)
+    undo(frozen, RECENT)
+    assert state(frozen, RECENT) == before
+
+
 def test_rows_written_while_the_table_is_swapped_stay(frozen: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     before, *_ = state(frozen, LOG)
     following = next_id(frozen, LOG)
@@ -264,6 +310,48 @@ def test_rows_written_while_the_table_is_swapped_stay(frozen: Campaign, monkeypa
     undo(frozen, LOG)
     with frozen.engine.begin() as connection:
         connection.execute(sa.delete(table).where(table.c.id > max(before)))
+
+
+def test_a_late_row_whose_place_is_taken_anew_stays_in_the_archive(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, module = "course_modules_completion", 999_999
+    table, (before, *_), going = frozen.moodle[name], state(frozen, name), keyed(frozen, name)
+    real = {method: getattr(swap._Swap, method) for method in ("_rename", "_finish")}
+    line = {"coursemoduleid": module, "completionstate": 1}
+    writes = {
+        "_rename": [{**line, "userid": user, "timemodified": 1} for user in (1, 2, 3)],
+        "_finish": [{**line, "userid": 2, "timemodified": 5}],
+    }
+
+    def writing(method: str) -> Any:
+        def wrapped(self: swap._Swap) -> None:
+            with frozen.engine.begin() as connection:
+                connection.execute(sa.insert(table), writes[method])
+            real[method](self)
+
+        return wrapped
+
+    for method in real:
+        monkeypatch.setattr(swap._Swap, method, writing(method))
+    swap.swap_table(frozen, name)
+    monkeypatch.undo()
+    moodle, archive, *_ = state(frozen, name)
+    came = {(row["userid"], row["timemodified"]): id_ for id_, row in moodle.items() if row["coursemoduleid"] == module}
+    first = max(before) + 1
+    assert came == {(1, 1): first, (3, 1): first + 2, (2, 5): first + swap.SKIPPED_IDS}
+    assert moodle.keys() == before.keys() - going | set(came.values())
+    assert (archive[first + 1]["userid"], archive[first + 1]["timemodified"]) == (2, 1)
+    assert archive.keys() == before.keys() | {first, first + 1, first + 2}
+    entry = tables.journal
+    with frozen.engine.begin() as connection:
+        mine = sa.and_(entry.c.table_name == name, entry.c.action == "late")
+        assert connection.execute(sa.select(entry.c.rows_before, entry.c.rows_after).where(mine)).all() == [(3, 2)]
+        connection.execute(sa.delete(entry).where(mine))
+    assert keyed(frozen, name) == going
+    undo(frozen, name)
+    with frozen.engine.begin() as connection:
+        connection.execute(sa.delete(table).where(table.c.coursemoduleid == module))
 
 
 @pytest.mark.parametrize("name", SWAPPED)
@@ -408,6 +496,35 @@ def test_the_key_view_of_a_swap_that_never_was_is_dropped(frozen: Campaign) -> N
         write_down(connection, frozen, keys)
         assert not sa.inspect(connection).has_table(keys.name, keys.schema)
         point(connection, frozen, LOG, frozen.moodle.schema)
+
+
+def test_writing_keys_down_is_killed_at_every_statement_then_run_again(frozen: Campaign) -> None:
+    swap.swap_table(frozen, LOG)
+    keys, seen = frozen_keys(frozen, LOG), keyed(frozen, LOG)
+
+    def work() -> None:
+        with frozen.engine.connect() as connection:
+            write_down(connection, frozen, keys)
+
+    statement, forms = 0, Counter[str]()
+    while die_in(frozen, work, statement := statement + 1):
+        with frozen.engine.connect() as connection:
+            forms["view" if is_view(connection, keys) else "table"] += 1
+            assert keyed(frozen, LOG) == seen, "a restore finds them at any moment"
+            write_down(connection, frozen, keys)
+            assert not is_view(connection, keys)
+            assert keyed(frozen, LOG) == seen
+            inspector = sa.inspect(connection)
+            names = {*inspector.get_table_names(keys.schema), *inspector.get_view_names(keys.schema)}
+            assert {name for name in names if name.startswith(keys.name)} == {keys.name}
+            connection.execute(sa.text(f"DROP TABLE {quoted(keys)}"))
+            point(connection, frozen, LOG, frozen.archive_schema)
+    assert statement > 15, "too few kill points to mean anything"
+    assert forms.keys() == {"view", "table"}
+    with frozen.engine.connect() as connection:
+        connection.execute(sa.text(f"DROP TABLE {quoted(keys)}"))
+        point(connection, frozen, LOG, frozen.archive_schema)
+    undo(frozen, LOG)
 
 
 def test_the_whole_chain_by_swaps(frozen: Campaign) -> None:

@@ -130,20 +130,19 @@ def write_down(connection: sa.Connection, campaign: Campaign, keys: sa.Table) ->
     """Turn a key view into a key table of the same content: a later run is to add keys of another kind.
 
     One transaction a space: of a whole log, this takes hours. Safe to run again after a kill: it goes on with the next
-    space, and the table takes the view's name once it is complete. The view of a swap that never was is only dropped.
+    space, and the complete table takes the view's name in one statement, so that a restore finds keys at any moment.
+    The view of a swap that never was is only dropped.
     """
-    copy = keys.to_metadata(sa.MetaData(), name=f"{keys.name}_copy")
+    copy, view = (keys.to_metadata(sa.MetaData(), name=f"{keys.name}_{form}") for form in ("copy", "view"))
     if is_view(connection, keys):
         if _is_swapped(connection, campaign, keys):
             create_key_table(connection, quoted(copy))
             _copy_spaces(connection, campaign, keys, copy)
-        connection.execute(sa.text(f"DROP VIEW {quoted(keys)}"))
-    there = sa.text(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = :schema AND table_name IN (:a, :b)"
-    )
-    names = {"schema": keys.schema, "a": keys.name, "b": copy.name}
-    if list(connection.execute(there, names).scalars()) == [copy.name]:
-        connection.execute(sa.text(f"RENAME TABLE {quoted(copy)} TO {quoted(keys)}"))
+            moves = f"{quoted(keys)} TO {quoted(view)}, {quoted(copy)} TO {quoted(keys)}"
+            connection.execute(sa.text(f"RENAME TABLE {moves}"))
+        else:
+            connection.execute(sa.text(f"DROP VIEW {quoted(keys)}"))
+    connection.execute(sa.text(f"DROP VIEW IF EXISTS {quoted(view)}"))
 
 
 def _is_swapped(connection: sa.Connection, campaign: Campaign, keys: sa.Table) -> bool:

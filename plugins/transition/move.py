@@ -24,20 +24,23 @@ def archive_table(campaign: Campaign, name: str) -> sa.Table:
 
 
 def create_archive_table(connection: sa.Connection, campaign: Campaign, name: str) -> None:
-    """Create an archive table if it is missing; raises :class:`TransitionError` if an older one has other columns."""
+    """Create an archive table if it is missing.
+
+    Raises :class:`TransitionError` if an older one has other columns, or of other types: what goes must fit there.
+    """
     source, target = campaign.moodle[name], archive_table(campaign, name)
     connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} LIKE {quoted(source)}"))
-    found = connection.execute(
-        sa.text(
-            "SELECT column_name FROM information_schema.columns"
-            " WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position"
-        ),
-        {"schema": target.schema, "name": target.name},
-    ).scalars()
-    if list(found) != [column.name for column in source.columns]:
+    query = sa.text(
+        "SELECT column_name, column_type, is_nullable, collation_name FROM information_schema.columns"
+        " WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position"
+    )
+    columns, found = (
+        connection.execute(query, {"schema": table.schema, "name": table.name}).all() for table in (source, target)
+    )
+    if found != columns:
         raise TransitionError(
-            f"La table d'archive {target.schema}.{target.name} n'a pas les colonnes de Moodle (mise à jour entre deux"
-            " exécutions ?) : renommez-la, puis relancez l'étape approval.freeze."
+            f"La table d'archive {target.schema}.{target.name} n'a pas les colonnes de Moodle, ou pas leurs types (mise"
+            " à jour entre deux exécutions ?) : renommez-la, puis relancez l'étape approval.freeze."
         )
     shed_indexes(connection, campaign, name)  # of a table that is there too: a kill may have come before
 

@@ -64,12 +64,14 @@ def _rows(campaign: Campaign, scope: Scope, begun: _Begun, paths: Sequence[Branc
     rows = campaign.moodle[begun.table].alias("stranded")
     joins = keys.join(rows, rows.c.id == keys.c.id)
     conditions = [keys.c.run.in_(begun.runs), keys.c.rule == begun.rule]
-    if not scope.everything:
-        joins = joins.join(decision, decision.c.courseid == keys.c.courseid)
-        conditions += [decision.c.run == scope.run, decision.c.in_scope == sa.true()]
     conditions += [~_leads_up(campaign.moodle, path, rows) for path in paths]
-    query = sa.select(rows.c.id, keys.c.courseid.label("courseid")).select_from(joins).where(*conditions)
-    return query.prefix_with("STRAIGHT_JOIN")
+    query = sa.select(rows.c.id, keys.c.courseid.label("courseid")).prefix_with("STRAIGHT_JOIN")
+    if scope.everything:
+        return query.select_from(joins).where(*conditions)
+    # The run's spaces lead: most keys are of spaces that the earlier runs have done, and would all be looked up.
+    joins = decision.join(keys, keys.c.courseid == decision.c.courseid).join(rows, rows.c.id == keys.c.id)
+    conditions += [decision.c.run == scope.run, decision.c.in_scope == sa.true()]
+    return query.select_from(joins).where(*conditions).with_hint(keys, "FORCE INDEX (by_course)")
 
 
 def _leads_up(moodle: MoodleDatabase, path: Branch, rows: Alias) -> sa.ColumnElement[bool]:

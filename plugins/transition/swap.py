@@ -8,12 +8,8 @@ checked, the RENAME is next) → ``done``. Moodle has its own table until the RE
 before the RENAME, a swap starts anew: Moodle may have been open meanwhile, and what was copied may be out of date.
 """
 
-import logging
 import re
-import shutil
-import socket
 from collections.abc import Mapping
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -24,7 +20,8 @@ from transition.checksum import rows_checksum
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
-from transition.moodle.database import index_definitions, last_id, quoted, table_like
+from transition.moodle.database import index_definitions, last_id, quoted, table_like, unique_keys
+from transition.room import check_room
 from transition.state import tables
 
 COPY = 20_000  # kept rows a transaction
@@ -39,8 +36,6 @@ _ROUNDS = 10  # of catching up with a Moodle that still writes
 # put into the new one after it: what Moodle writes there meanwhile must have others.
 SKIPPED_IDS = 100_000
 _PATIENCE = 6 * 3600
-_SPARE = 1.5  # free space asked for, in sizes of what is copied
-_log = logging.getLogger(__name__)
 
 
 def swap_table(campaign: Campaign, name: str) -> None:
@@ -87,7 +82,7 @@ class _Swap:
     def run(self) -> None:
         state = self._load().state
         if state != "done":
-            if state != "ready" or self._exists(self.new):
+            if not self._is_renamed(state):
                 self._check_maintenance()
                 self._begin()
                 splits_rows, splits_indexes = self._one_in(ROW_SPLITTER), self._one_in(INDEX_SPLITTER)
@@ -104,15 +99,22 @@ class _Swap:
             self._drop(connection, self.kept)
 
     def settle(self) -> None:
-        if self._load().state == "ready" and not self._exists(self.new):
+        if self._is_renamed(self._load().state):
             self.run()
             return
         with self.campaign.engine.connect() as connection:
+            # First: killed once the new table is dropped, a swap that is ready would look like one past its RENAME.
+            self._set(connection, state="begun")
+            connection.commit()
             self._drop(connection, self.new, self.kept)
             if is_view(connection, self.keys):
                 connection.execute(sa.text(f"DROP VIEW {quoted(self.keys)}"))
             self._set(connection, state="dropped")
             connection.commit()
+
+    def _is_renamed(self, state: str) -> bool:
+        """Whether the RENAME is done: it alone takes the new table away and makes the archive's, at once."""
+        return state == "ready" and self._exists(self.archive) and not self._exists(self.new)
 
     def _check_maintenance(self) -> None:
         row = tables.maintenance.c
@@ -141,7 +143,7 @@ class _Swap:
             max_id = last_id(connection, self.source)
             connection.commit()
             self._list_kept(connection, max_id)
-            self._check_disk(connection)
+            check_room(connection, self.campaign, self.source, self.kept)
             connection.execute(sa.text(f"CREATE TABLE {quoted(self.new)} LIKE {quoted(self.source)}"))
             self._same_row_format(connection)
             if indexes := self._indexes(connection):
@@ -304,13 +306,30 @@ class _Swap:
         with self.campaign.engine.connect() as connection:
             if self._by_spaces(connection):
                 point(connection, self.campaign, self.name, self.campaign.archive_schema)
-            # First of all: Moodle lacks these rows.
-            columns = [column.name for column in self.source.c]
-            late = sa.select(*self.archive.c).where(self.archive.c.id > self._load().max_id)
-            connection.execute(sa.insert(self.source).from_select(columns, late))
+            self._put_late(connection)  # first of all: Moodle lacks these rows
             self._record(connection, self._planned(connection))  # what was checked before the RENAME
             self._set(connection, state="done")
             connection.commit()
+
+    def _put_late(self, connection: sa.Connection) -> None:
+        """Put into the new table what Moodle wrote in the old one after the check, but where it has written that anew.
+
+        A user's last access, say, may be there again since the RENAME: the older row stays in the archive.
+        """
+        late, there = self.archive.c.id > self._load().max_id, self.source.alias("there")
+        taken = (
+            sa.exists().where(*(there.c[column] == self.archive.c[column] for column in key))
+            for key in unique_keys(connection, self.campaign.moodle.schema).get(self.source.name, [])
+        )
+        came = connection.execute(sa.select(sa.func.count()).select_from(self.archive).where(late)).scalar_one()
+        rows = sa.select(*self.archive.c).where(late, *(~place for place in taken))
+        columns = [column.name for column in self.source.c]
+        put = connection.execute(sa.insert(self.source).from_select(columns, rows)).rowcount
+        if put < came:
+            journal.record(
+                connection, self.campaign, "purge", "late", table_name=self.name, rows_before=came, rows_after=put,
+                detail="lignes écrites par Moodle pendant l'échange ; les autres, réécrites depuis, restent en archive",
+            )  # fmt: skip
 
     def _record(self, connection: sa.Connection, counts: Mapping[tuple[str, int], int]) -> None:
         progress = tables.progress
@@ -338,32 +357,6 @@ class _Swap:
     def _by_spaces(self, connection: sa.Connection) -> bool:
         """Whether the table goes by whole spaces: then its keys are a view, over the table itself."""
         return is_view(connection, self.keys)
-
-    def _check_disk(self, connection: sa.Connection) -> None:
-        """Refuse a copy that the server's disk cannot hold, as far as this machine can see that disk."""
-        size, rows = connection.execute(
-            sa.text(
-                "SELECT data_length + index_length, table_rows FROM information_schema.tables"
-                " WHERE table_schema = :schema AND table_name = :name"
-            ),
-            {"schema": self.source.schema, "name": self.source.name},
-        ).one()
-        kept = connection.execute(sa.select(sa.func.count()).select_from(self.kept)).scalar_one()
-        needed = _SPARE * size * min(1, kept / max(1, rows))
-        host, folder = connection.execute(sa.text("SELECT @@hostname, @@datadir")).one()
-        if host != socket.gethostname() or not Path(folder).is_dir():
-            _log.warning(
-                "Le disque de la base (%s) n'est pas visible d'ici : l'échange de %s y demande %.1f Gio libres.",
-                host, self.source.name, needed / 2**30,
-            )  # fmt: skip
-            return
-        free = shutil.disk_usage(folder).free
-        if free < needed + self.campaign.platform.limits.free_space_gib * 2**30:
-            raise TransitionError(
-                f"Le disque de la base ({folder}) n'a plus que {free / 2**30:.1f} Gio : il en faut"
-                f" {needed / 2**30:.1f} pour {self.source.name}, plus la marge de « limits » ; libérez-en,"
-                " puis relancez cette tâche."
-            )
 
     def _same_row_format(self, connection: sa.Connection) -> None:
         """One that is the server's old default is not carried by LIKE."""

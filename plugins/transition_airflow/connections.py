@@ -1,6 +1,7 @@
 """Airflow connections, turned into what the library takes: a SQLAlchemy engine, a folder."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def engine(conn_id: str) -> sa.Engine:
 
 
 def replica(conn_id: str) -> sa.Engine:
-    """An engine on a replica, of a ``mysql`` connection: utf8mb4, READ COMMITTED; not connected yet.
+    """An engine on a replica, of a ``mysql`` connection: utf8mb4, READ COMMITTED, strict; not connected yet.
 
     One that is away must not keep a task from its own work: to open Moodle again, for one. Raises
     :class:`TransitionError` if the connection is missing, of another type or names no schema.
@@ -56,7 +57,14 @@ def _mysql(conn_id: str) -> tuple[sa.Engine, Any]:
     made: sa.Engine = hook.get_sqlalchemy_engine({
         "creator": hook.get_conn, "isolation_level": "READ COMMITTED", "pool_pre_ping": True, "hide_parameters": True,
     })  # fmt: skip
+    sa.event.listen(made, "connect", _be_strict)
     return made, connection
+
+
+def _be_strict(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+    """Have a value refused that its column cannot hold: a lax server cuts it off, and the original is then deleted."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
 
 
 def feed(apogee: str, teachers: str | None) -> "Source | None":

@@ -1,6 +1,7 @@
 """What becomes of the connections that an operator writes, right or wrong."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,31 @@ def test_an_engine(define: Any) -> None:
         assert connection.execute(sa.text("SELECT @@character_set_client")).scalar() == "utf8mb4"
         assert connection.execute(sa.text("SELECT :name"), {"name": "Zoé 🎓"}).scalar() == "Zoé 🎓"
     assert made.url.database == "information_schema"
+
+
+@pytest.mark.parametrize("make", [engine, replica])
+def test_a_lax_server_refuses_what_a_column_cannot_hold(
+    server: PrivateMariaDB, define: Any, make: Callable[[str], sa.Engine]
+) -> None:
+    mode = sa.text("SELECT @@GLOBAL.sql_mode")
+    with sa.create_engine(server.url(), isolation_level="AUTOCOMMIT").connect() as root:
+        usual = root.execute(mode).scalar_one()
+        try:
+            for lax in ("", "NO_ENGINE_SUBSTITUTION"):
+                root.execute(sa.text("SET GLOBAL sql_mode = :lax"), {"lax": lax})
+                made = make("moodle_x")
+                with made.connect() as connection:
+                    connection.execute(sa.text("CREATE TEMPORARY TABLE test.narrow (name VARCHAR(3), day DATE)"))
+                    connection.execute(sa.text("INSERT INTO test.narrow VALUES ('Zoé', '0000-00-00')"))
+                    with pytest.raises(sa.exc.DataError, match="1406"):
+                        connection.execute(sa.text("INSERT INTO test.narrow VALUES ('Chloé', NULL)"))
+                    query = sa.text("SELECT name, CAST(day AS CHAR) FROM test.narrow")
+                    assert connection.execute(query).all() == [("Zoé", "0000-00-00")]
+                    told = connection.execute(sa.text("SELECT @@sql_mode")).scalar_one()
+                    assert set(told.split(",")) == {"STRICT_ALL_TABLES", *filter(None, [lax])}, "no other mode changes"
+                made.dispose()
+        finally:
+            root.execute(sa.text("SET GLOBAL sql_mode = :usual"), {"usual": usual})
 
 
 def test_a_socket_is_used(server: PrivateMariaDB, define: Any) -> None:

@@ -175,3 +175,18 @@ def index_definitions(definition: str) -> dict[str, str]:
     """The indexes besides the primary key in what ``SHOW CREATE TABLE`` says: quoted name to definition."""
     lines = re.finditer(r"^  ((?:UNIQUE |FULLTEXT )?KEY (`(?:[^`]|``)+`) .+?),?$", definition, re.MULTILINE)
     return {found[2]: found[1] for found in lines}
+
+
+def unique_keys(connection: sa.Connection, schema: str) -> dict[str, list[tuple[str, ...]]]:
+    """Columns of each unique key but the primary one, by table of a schema."""
+    query = sa.text(
+        "SELECT table_name, index_name, column_name FROM information_schema.statistics WHERE table_schema = :schema"
+        " AND non_unique = 0 AND index_name <> 'PRIMARY' ORDER BY table_name, index_name, seq_in_index"
+    )
+    columns: dict[tuple[str, str], list[str]] = {}
+    for table, index, column in connection.execute(query, {"schema": schema}):
+        columns.setdefault((table, index), []).append(column)
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for (table, _), key in columns.items():
+        found.setdefault(table, []).append(tuple(key))
+    return found

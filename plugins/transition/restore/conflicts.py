@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.french import counted
-from transition.moodle.database import quoted
+from transition.moodle.database import quoted, unique_keys
 from transition.restore.again import old_work
 from transition.restore.held import Held
 from transition.restore.tables import restore_row
@@ -70,7 +70,7 @@ class _Search:
         self.marks = _temporary_ids(connection, self.campaign)
 
     def run(self, lost: Collection[str]) -> list[Conflict]:
-        keys = _unique_keys(self.connection, self.campaign)
+        keys = unique_keys(self.connection, self.campaign.moodle.schema)
         for name in self.names:
             if gone := self.held.lost(name):
                 self._mark(name, "lost", sa.select(restore_row.c.id).where(self._here(name)), ", ".join(gone))
@@ -224,18 +224,3 @@ def _identical(one: sa.ColumnElement[object], other: sa.ColumnElement[object]) -
     if isinstance(one.type, sa.Text):
         one, other = sa.cast(one, sa.LargeBinary), sa.cast(other, sa.LargeBinary)
     return one.is_not_distinct_from(other)
-
-
-def _unique_keys(connection: sa.Connection, campaign: Campaign) -> dict[str, list[tuple[str, ...]]]:
-    """Columns of each unique key but the primary one, by Moodle's table."""
-    query = sa.text(
-        "SELECT table_name, index_name, column_name FROM information_schema.statistics WHERE table_schema = :schema"
-        " AND non_unique = 0 AND index_name <> 'PRIMARY' ORDER BY table_name, index_name, seq_in_index"
-    )
-    columns: dict[tuple[str, str], list[str]] = {}
-    for table, index, column in connection.execute(query, {"schema": campaign.moodle.schema}):
-        columns.setdefault((table, index), []).append(column)
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for (table, _), key in columns.items():
-        found.setdefault(table, []).append(tuple(key))
-    return found
