@@ -29,6 +29,8 @@ from transition.swap import settle_swaps
 
 _OLDEST_MOODLE, _NEWEST_MOODLE = 2022112800, 2025100700  # 4.1, before 5.2
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES")
+# What is tried in a schema of ours: a probe that was stopped half-way, or another at the same time, is in nobody's way.
+_PROBES = ("CREATE TABLE IF NOT EXISTS {} (id INT PRIMARY KEY)", "DROP TABLE IF EXISTS {}")
 _WRITERS = (
     "create_spaces", "ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course", "expiry",
 )  # fmt: skip
@@ -107,8 +109,8 @@ def _rights(campaign: Campaign) -> Iterator[str]:
                 connection.execute(
                     sa.text(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
                 )
-                connection.execute(sa.text(f"CREATE TABLE {quoted('droits', name)} (id INT PRIMARY KEY)"))
-                connection.execute(sa.text(f"DROP TABLE {quoted('droits', name)}"))
+                for probe in _PROBES:
+                    connection.execute(sa.text(probe.format(quoted("droits", name))))
         except sa.exc.DBAPIError:
             yield (
                 f"le compte {user} ne peut pas créer de tables dans le schéma {name} : accordez-lui"
