@@ -175,7 +175,11 @@ def other_writers(campaign: Campaign, also: Collection[str] = ()) -> Iterator[st
 
     :param also: stages that write nothing in Moodle, and that the caller must not meet either.
     """
-    names = [*_WRITERS, *also, *(f"purge:{rule}" for rule in rule_names())]
+    return running(campaign, [*_WRITERS, *also, *(f"purge:{rule}" for rule in rule_names())])
+
+
+def running(campaign: Campaign, names: Iterable[str]) -> Iterator[str]:
+    """Those of these stages whose lock a task holds: a finding each."""
     with campaign.server.connect() as connection:
         for name in names:
             if connection.execute(sa.text("SELECT IS_USED_LOCK(:name)"), {"name": campaign.lock_name(name)}).scalar():

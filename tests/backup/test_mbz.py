@@ -115,6 +115,20 @@ def check_command_is_not_asked(campaign: Campaign) -> None:
         check_backup(replace(campaign, platform=away))
 
 
+def test_while_an_archived_space_is_copied_moodle_makes_no_backup(ground: Ground) -> None:
+    campaign, spaces = ground.campaign("juillet"), {L1MAT101: "L1MAT101"}
+    ground.calls()
+    with ground.campaign("copie").lock("copy_archived_course"):
+        for backup in (july_backup, lambda given: back_up_spaces(given, spaces, "Composante « UFR »")):
+            with pytest.raises(BlockingIOError, match="l'étape copy_archived_course d'une autre exécution est en"):
+                backup(campaign)
+    assert ground.calls() == []
+    assert list(mbz.latest(campaign, L1MAT101)) == []
+    back_up_spaces(campaign, spaces, "Composante « UFR »")
+    assert ground.calls() == [L1MAT101]
+    assert len(list(mbz.latest(campaign, L1MAT101))) == 1
+
+
 BAD: Facts = {
     2: {"keep": 0.9}, 3: {"without_users": True}, 4: {"course": 5}, 5: {"site": "ailleurs"}, 6: {"dies": True},
     7: {"fails": True}, 8: {"activities": []},

@@ -189,6 +189,8 @@ def test_refusals_before_the_first_call(world: World, before: dict[str, Rows]) -
     world.execute("UPDATE mdl_course SET idnumber = 'M2CHI305' WHERE id = 7")
     with world.campaign("autre").lock("purge:quiz"):
         refused("l'étape purge:quiz d'une autre exécution est en cours")
+    with world.campaign("juillet").lock("july_backup"):
+        refused("l'étape july_backup d'une autre exécution est en cours : attendez sa fin ou arrêtez-la")
     for missing, keys in ({"exchange": None}, "déclarez exchange dans"), (
         {"moodle_command": None, "exchange": None}, "déclarez moodle_command et exchange",
     ):  # fmt: skip

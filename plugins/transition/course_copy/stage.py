@@ -87,6 +87,8 @@ def copy_archived_course(campaign: Campaign, request: Request) -> str:
     # Before this lock is taken: another copy that holds it is one of those writers.
     refuse_all(intro, [*preflight.other_writers(campaign), *under_way(campaign)])
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
+        # Once it is taken, as that backup does with its own: it uses the settings of Moodle that a copy changes.
+        refuse_all(intro, list(preflight.running(campaign, ["july_backup"])))
         put_back(campaign, command)  # what a killed copy left
         pair = find_pair(campaign, request.source, request.target)
         sweep(folder, pair)
