@@ -84,7 +84,7 @@ def form() -> dict[str, Param]:
         ),
         "courses": Param(
             [],
-            type="array",
+            type=["null", "array"],
             items={"type": "string", "pattern": CODE},
             uniqueItems=True,
             title="Espaces",

@@ -57,7 +57,7 @@ def form() -> dict[str, Param]:
             description="Année de la transition qui suivra : 2026 pour le passage à 2026-2027.",
         ),
         "courses": Param(
-            [], type="array", items={"type": "string", "pattern": CODE}, uniqueItems=True, title="Espaces",
+            [], type=["null", "array"], items={"type": "string", "pattern": CODE}, uniqueItems=True, title="Espaces",
             description="Codes Apogée des espaces à sauvegarder, un par ligne. Vide : tous ceux de la plateforme.",
         ),
     }  # fmt: skip
