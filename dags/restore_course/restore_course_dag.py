@@ -32,7 +32,11 @@ première écriture :
 ## Ce qu'elle ne fait pas
 
 Elle ne retire rien de ce que la nouvelle année a écrit. Elle ne vide pas les caches de Moodle : purgez-les ensuite
-(`admin/cli/purge_caches.php`). Elle attend la fin d'une transition en cours : elle refuse de démarrer, et dit pourquoi.
+(`admin/cli/purge_caches.php`).
+
+Pendant les étapes d'une transition qui écrivent, jusqu'à `maintenance_off`, elle refuse de démarrer et dit pourquoi.
+Avant le gel, elle n'est pas refusée et, dès qu'elle écrit dans Moodle, prend la main : la transition doit ensuite
+repartir de `preflight`.
 
 ## Arrêter, reprendre
 

@@ -136,7 +136,7 @@ BAD: Facts = {
 SAID = {
     2: "tronqué ou altéré", 3: "sans les données des utilisateurs", 4: "est celui du cours 5",
     5: "vient d'un autre site", 6: "dit « Destination directory does not exists or not writable. »",
-    7: "Error writing to database", 8: "activités, il en manque",
+    7: "Error writing to database", 8: "activité, il en manque",
 }  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def test_a_missing_student_is_seen(ground: Ground) -> None:
     people = ground.facts[LI3INF01]["users"]
     with ground.failing({LI3INF01: {"users": people[1:]}}):
         failures = mbz.make_missing(campaign, {LI3INF01: "LI3INF01"})
-    assert "il manque 1 inscrits" in failures[LI3INF01]
+    assert "il manque 1 inscrit" in failures[LI3INF01]
 
 
 def test_before_the_freeze_only_the_spaces_in_scope_count(ground: Ground) -> None:

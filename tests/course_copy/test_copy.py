@@ -12,6 +12,7 @@ from tests.course_copy.conftest import MOODLE, NAME, SOURCE, World
 from tests.support.dump import Rows, compare
 from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError, UnreachableError
+from transition.french import moment
 from transition.state import schema
 
 
@@ -56,7 +57,9 @@ def test_the_content_arrives_once_and_nobody_comes_along(world: World, before: d
     assert entry.detail == "de ex_LI3INF02 (id 3)"
 
     after = world.written()
-    assert "déjà copié le" in world.copy(source="LI3INF02"), "by its code too"
+    [(verified,)] = world.execute(f"SELECT verified_at FROM {NAME}_transition.course_copy")
+    when = moment(verified, world.campaign().platform.zone)
+    assert f"déjà copié le {when}, rien n'a changé" in world.copy(source="LI3INF02"), "by its code too"
     assert compare(after, world.written()) == {}
     with pytest.raises(TransitionError, match=rf"a déjà {len(wanted) - 1} activités") as refused:
         world.copy(source="3", again=True)
