@@ -174,7 +174,7 @@ def test_lost_and_damaged_contents_are_said_and_left(world: World) -> None:
 def test_a_content_that_is_named_again_comes_back(world: World) -> None:
     contents.file_contents(world.campaign)
     world.name("moodle_contents", GONE[0])
-    assert any("encore utilisés" in finding for finding in contents.left(world.campaign))
+    assert any("1 contenu encore utilisé dans Moodle est dans" in finding for finding in contents.left(world.campaign))
     contents.file_contents(world.campaign)
     assert world.here() == {GONE[0], *SHARED, *KEPT, b""}
     assert place(world.filedir, sha1(GONE[0])).stat().st_mode & 0o777 == 0o664
@@ -205,6 +205,13 @@ def test_a_content_on_the_list_that_is_named_again_never_leaves(world: World, mo
     assert carried == [sha1(GONE[1])]
 
 
+def test_two_contents_that_were_lost_are_said_in_the_plural(world: World) -> None:
+    for data in GONE:
+        place(world.filedir, sha1(data)).unlink()
+    contents.file_contents(world.campaign)
+    assert world.closing() == (2, 0, 2, "2 contenus (0,0 Mo) déjà absents avant la campagne")
+
+
 def test_without_dataroot_the_orphans_are_listed(world: World) -> None:
     platform = world.campaign.platform.model_copy(update={"dataroot": None})
     campaign = replace(world.campaign, platform=platform)
@@ -231,7 +238,8 @@ def test_verify_sees(world: World, damage: str) -> None:
     else:
         world.store(GONE[0])
     [finding] = contents.left(world.campaign)
-    assert ("n'ont pas été déplacés" if damage == "both" else "manquent dans l'archive ou y sont altérés") in finding
+    assert finding.startswith("fichiers : 1 contenu ")
+    assert ("n'a pas été déplacé" if damage == "both" else "manque dans l'archive ou y est altéré") in finding
 
 
 def test_verify_sees_what_the_stage_forgot(world: World) -> None:

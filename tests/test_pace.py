@@ -43,6 +43,7 @@ def test_whatever_a_row_costs_chunks_come_to_take_half_a_second(row: float, size
         (Load(history=2_000_000), "2000000 versions de lignes"),
         (Load(lag=60), "60 s de retard"),
         (Load(running=200), "200 requêtes"),
+        (Load(lag=0, silent=("replica_ecampus",)), "la réplication de replica_ecampus est arrêtée"),
     ],
 )
 def test_when_to_wait(load: Load, reason: str) -> None:
@@ -71,6 +72,7 @@ def test_the_load_of_a_real_server(campaign: Campaign) -> None:
     assert load.running is not None
     assert load.running >= 1
     assert load.lag is None  # it replicates nothing
+    assert busy(load) == ""
 
 
 @pytest.fixture
@@ -110,6 +112,7 @@ def test_a_replica_that_is_behind_is_waited_for(
     )  # fmt: skip
     [finding] = check_replicas(campaign)
     assert finding.startswith("le serveur de la connexion replica_ecampus ne dit pas son retard de réplication")
+    assert busy(measure(campaign)).startswith("la réplication de replica_ecampus est arrêtée"), "it does not follow"
     schema.upgrade(campaign)
     campaign.take_fence()
     command(replica, "START SLAVE")  # an hour late, by its own setting

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,40 @@ def test_an_account_without_rights_is_told_which_it_lacks(site: tuple[Site, dict
         preflight(reader)
     for missing in ("ecampus_transition", "ecampus_2026", "UPDATE", "DELETE", "INSERT"):
         assert missing in str(refusal.value)
+
+
+def test_rights_that_were_missing_once_are_found_when_they_are_there(
+    site: tuple[Site, dict[str, Rows]], tmp_path: Path
+) -> None:
+    moodle, _ = site
+    (tmp_path / "feed").mkdir()  # empty: no preflight goes further than its findings
+    platform = reference_platform(tmp_path / "storage", name="droits")
+    url = moodle.engine.url.set(username="owner", password="owner")
+    owner = replace(moodle, engine=sa.create_engine(url, poolclass=sa.NullPool))
+
+    def grant(rights: str) -> None:
+        with moodle.engine.begin() as connection:
+            connection.execute(sa.text(f"GRANT {rights} ON `droits\\_%`.* TO owner@'%'"))
+
+    def lacking() -> list[str]:
+        findings = preflight_says(owner, platform, tmp_path / "feed")
+        return [schema for schema in ("droits_transition", "droits_2026") if f"sur {schema}.*" in findings]
+
+    with moodle.engine.begin() as connection:
+        connection.execute(sa.text("CREATE USER owner@'%' IDENTIFIED BY 'owner'"))
+        connection.execute(sa.text("GRANT SELECT, INSERT, UPDATE, DELETE ON ecampus_moodle.* TO owner@'%'"))
+    try:
+        grant("SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, CREATE TEMPORARY TABLES")
+        assert lacking() == ["droits_transition", "droits_2026"]
+        grant("DROP")
+        assert lacking() == ["droits_transition", "droits_2026"], "the freeze makes views"
+        grant("CREATE VIEW")
+        assert lacking() == []
+        with ThreadPoolExecutor(2) as pool:
+            assert [*pool.map(lambda _: lacking(), range(8))] == [[]] * 8, "two at once"
+        assert moodle.scalar("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema LIKE 'droits%'") == 0
+    finally:
+        drop_databases(moodle.server, {"droits_transition", "droits_2026"})
 
 
 NAME = "lots"

@@ -13,7 +13,8 @@ Dans les espaces que le plan décide de réinitialiser ou d'archiver, et nulle p
   d'archive `{name}_<année>`, après une sauvegarde vérifiée et l'export du carnet de notes ;
 - les espaces absents de la maquette reçoivent le préfixe `ex_` et rejoignent la catégorie « Archives » de l'année,
   ouverts à leurs enseignants ; ceux dont le code revient dans la maquette en sortent ;
-- les étudiants de l'an dernier sont désinscrits, ceux de la nouvelle année sont inscrits ; les groupes restent, vides.
+- les étudiants de l'an dernier sont désinscrits, ceux de la nouvelle année sont inscrits ; les groupes restent, vidés
+  de leurs membres, et ceux qu'Apogée connaît sont remplis de nouveau.
 
 De `approval.maintenance_on` à `maintenance_off`, Moodle est en maintenance ; même après un échec, il
 redevient ce qu'il était.
@@ -84,7 +85,7 @@ def form() -> dict[str, Param]:
         ),
         "courses": Param(
             [],
-            type="array",
+            type=["null", "array"],
             items={"type": "string", "pattern": CODE},
             uniqueItems=True,
             title="Espaces",

@@ -39,8 +39,9 @@ est supprimé dans tous les cas, et les réglages de Moodle changés le temps d'
 
 Arrêtée avant la restauration, la copie se relance. Arrêtée **pendant**, elle a pu laisser une partie du contenu : elle
 ne recommence pas d'elle-même. Regardez l'espace d'arrivée, ôtez ce qui est incomplet, puis relancez avec `again`. Une
-copie déjà faite et vérifiée n'est pas refaite. Elle attend la fin d'une transition en cours : elle refuse et dit
-pourquoi ; une transition qui attend son approbation doit ensuite repartir de `preflight`.
+copie déjà faite et vérifiée n'est pas refaite. Pendant une transition, une restauration ou une sauvegarde de juillet,
+elle refuse de démarrer et dit pourquoi ; une transition qui attend son approbation doit ensuite repartir de
+`preflight`.
 """
 
 from datetime import timedelta

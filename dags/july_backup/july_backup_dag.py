@@ -35,7 +35,8 @@ jamais rattrapée : lancez à la main (« Trigger »). `courses` limite à quelq
 
 Un espace qui échoue n'arrête pas les autres : la tâche de sa composante est en rouge et le nomme. Corrigez la cause,
 puis « Clear » sur cette tâche, avec « Downstream » : ce qui est fait n'est pas refait. Un arrêt, même brutal, se
-reprend de même.
+reprend de même. Pendant la copie d'un espace archivé, qui change les réglages des sauvegardes de Moodle, une tâche
+échoue et le dit : relancez-la ensuite.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -56,7 +57,7 @@ def form() -> dict[str, Param]:
             description="Année de la transition qui suivra : 2026 pour le passage à 2026-2027.",
         ),
         "courses": Param(
-            [], type="array", items={"type": "string", "pattern": CODE}, uniqueItems=True, title="Espaces",
+            [], type=["null", "array"], items={"type": "string", "pattern": CODE}, uniqueItems=True, title="Espaces",
             description="Codes Apogée des espaces à sauvegarder, un par ligne. Vide : tous ceux de la plateforme.",
         ),
     }  # fmt: skip

@@ -32,7 +32,11 @@ première écriture :
 ## Ce qu'elle ne fait pas
 
 Elle ne retire rien de ce que la nouvelle année a écrit. Elle ne vide pas les caches de Moodle : purgez-les ensuite
-(`admin/cli/purge_caches.php`). Elle attend la fin d'une transition en cours : elle refuse de démarrer, et dit pourquoi.
+(`admin/cli/purge_caches.php`).
+
+Pendant les étapes d'une transition qui écrivent, jusqu'à `maintenance_off`, elle refuse de démarrer et dit pourquoi.
+Avant le gel, elle n'est pas refusée et, dès qu'elle écrit dans Moodle, prend la main : la transition doit ensuite
+repartir de `preflight`.
 
 ## Arrêter, reprendre
 
@@ -45,7 +49,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, Param
 
 from transition.platforms import platform_names
-from transition_airflow.platform_dag import platform_file
+from transition_airflow.platform_dag import latest_campaign, platform_file
 from transition_airflow.restore import RestoreOperator
 
 
@@ -57,7 +61,7 @@ def form() -> dict[str, Param]:
             description="Code Apogée de l'espace (numéro d'identification du cours).",
         ),
         "year": Param(
-            datetime.now(UTC).year, type="integer", minimum=2020, maximum=2100, title="Année",
+            latest_campaign(datetime.now(UTC)), type="integer", minimum=2020, maximum=2100, title="Année",
             description="Année de la transition qui l'a réinitialisé : 2026 pour le passage à 2026-2027.",
         ),
         "name": Param(
@@ -73,11 +77,11 @@ def form() -> dict[str, Param]:
             description="stop : ne rien écrire ; skip : laisser ces lignes de côté ; scratch : un schéma d'essai.",
         ),
         "activity": Param(
-            "", type="string", maxLength=255, title="Activité",
+            None, type=["null", "string"], maxLength=255, title="Activité",
             description="Une seule activité : son numéro (id dans l'adresse de sa page) ou son nom. Vide : toutes.",
         ),
         "student": Param(
-            "", type="string", maxLength=100, title="Étudiant",
+            None, type=["null", "string"], maxLength=100, title="Étudiant",
             description="Un seul étudiant : son identifiant de connexion. Vide : tous.",
         ),
     }  # fmt: skip

@@ -142,7 +142,10 @@ class Campaign:
             # The connection only holds the lock: the server must not close it for being idle.
             connection.execute(sa.text("SET SESSION wait_timeout = 604800"))
             if connection.execute(sa.text("SELECT GET_LOCK(:name, :seconds)"), lock).scalar() != 1:
-                raise BlockingIOError(f"L'étape {name} est encore en cours ailleurs sur cette plateforme.")
+                raise BlockingIOError(
+                    f"L'étape {name} est encore en cours ailleurs sur cette plateforme : attendez sa fin ou arrêtez-la,"
+                    " puis relancez."
+                )
             try:
                 yield
             finally:

@@ -56,13 +56,22 @@ def left(campaign: Campaign) -> Iterator[str]:
             if fault := _fault(campaign, contenthash, contenthash in named, found.get(contenthash)):
                 faults[fault] += 1
     sentences = {
-        "missed": "contenus encore utilisés dans Moodle sont dans l'archive et non dans filedir",
-        "still": "contenus que plus rien n'utilise n'ont pas été déplacés ni listés",
-        "lost": "contenus déplacés manquent dans l'archive ou y sont altérés",
+        "missed": (
+            "contenu encore utilisé dans Moodle est dans l'archive et non dans filedir",
+            "contenus encore utilisés dans Moodle sont dans l'archive et non dans filedir",
+        ),
+        "still": (
+            "contenu que plus rien n'utilise n'a pas été déplacé ni listé",
+            "contenus que plus rien n'utilise n'ont pas été déplacés ni listés",
+        ),
+        "lost": (
+            "contenu déplacé manque dans l'archive ou y est altéré",
+            "contenus déplacés manquent dans l'archive ou y sont altérés",
+        ),
     }
     for fault, count in faults.items():
         if count:
-            yield f"fichiers : {count} {sentences[fault]}, relancez purge.{STAGE}"
+            yield f"fichiers : {counted(count, *sentences[fault])}, relancez purge.{STAGE}"
 
 
 def missed(campaign: Campaign) -> int:
@@ -209,11 +218,12 @@ def _counts(campaign: Campaign) -> dict[str, tuple[int, int]]:
 def _detail(counts: dict[str, tuple[int, int]]) -> str:
     words = {
         "moved": "dans l'archive", "listed": "que plus rien n'utilise",
-        "absent": "déjà absent avant la campagne",
-        "damaged": "en mauvais état avant la campagne, gardé en place",
+        "absent": "déjà absent{s} avant la campagne",
+        "damaged": "en mauvais état avant la campagne, gardé{s} en place",
     }  # fmt: skip
     parts = [
-        f"{counted(counts[state][0], 'contenu', 'contenus')} ({counts[state][1] / 1e6:.1f} Mo) {text}"
+        f"{counted(counts[state][0], 'contenu', 'contenus')} ({counts[state][1] / 1e6:.1f} Mo)"
+        f" {text.format(s='s' if counts[state][0] > 1 else '')}"
         for state, text in words.items()
         if state in counts
     ]

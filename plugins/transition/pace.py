@@ -21,11 +21,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Load:
-    """What the server has to do; None: it does not tell, or not to this account."""
+    """What the server has to do; None: it does not tell, or not to this account.
+
+    :param silent: connections of declared replicas that do not say how far behind they are: they may not follow at all.
+    """
 
     history: int | None = None
     lag: int | None = None
     running: int | None = None
+    silent: tuple[str, ...] = ()
 
 
 def busy(load: Load) -> str:
@@ -34,6 +38,11 @@ def busy(load: Load) -> str:
         return f"{load.history} versions de lignes attendent d'être purgées"
     if (load.lag or 0) > MOST_LAG:
         return f"la réplication a {load.lag} s de retard"
+    if load.silent:
+        return (
+            f"la réplication de {', '.join(load.silent)} est arrêtée ou ne dit pas son retard, relancez-la ou à défaut"
+            " retirez-la de « connections: replicas » et relancez la tâche"
+        )
     if (load.running or 0) > MOST_RUNNING:
         return f"{load.running} requêtes s'exécutent"
     return ""
@@ -83,8 +92,10 @@ def measure(campaign: Campaign) -> Load:
         if history is None:
             history = _history_of_mysql(connection)
     # The server may be a replica itself; its own replicas are known from the platform alone.
-    lags = [_lag(server) for server in (campaign.server, *(replica for _, replica in campaign.replicas))]
-    return Load(history, max((lag for lag in lags if lag is not None), default=None), status.get("Threads_running"))
+    lags = {conn_id: _lag(replica) for conn_id, replica in campaign.replicas}
+    known = [lag for lag in (_lag(campaign.server), *lags.values()) if lag is not None]
+    silent = tuple(conn_id for conn_id, lag in lags.items() if lag is None)
+    return Load(history, max(known, default=None), status.get("Threads_running"), silent)
 
 
 def check_replicas(campaign: Campaign) -> Iterator[str]:

@@ -28,7 +28,17 @@ from transition.state import schema
 from transition.swap import settle_swaps
 
 _OLDEST_MOODLE, _NEWEST_MOODLE = 2022112800, 2025100700  # 4.1, before 5.2
-_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES")
+_RIGHTS = (
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES",
+    "CREATE VIEW",
+)  # fmt: skip
+# What is tried in a schema of ours: a probe that was stopped half-way, or another at the same time, is in nobody's way.
+_PROBES = (
+    ("droits", "CREATE TABLE IF NOT EXISTS {} (id INT PRIMARY KEY)"),
+    ("droits", "DROP TABLE IF EXISTS {}"),
+    ("droits_vue", "CREATE OR REPLACE VIEW {} AS SELECT 1 AS id"),  # the freeze makes some, with Moodle closed already
+    ("droits_vue", "DROP VIEW IF EXISTS {}"),
+)
 _WRITERS = (
     "create_spaces", "ex_rename", "enrolment", "freeze", "restore", "file_contents", "copy_archived_course", "expiry",
 )  # fmt: skip
@@ -107,11 +117,11 @@ def _rights(campaign: Campaign) -> Iterator[str]:
                 connection.execute(
                     sa.text(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
                 )
-                connection.execute(sa.text(f"CREATE TABLE {quoted('droits', name)} (id INT PRIMARY KEY)"))
-                connection.execute(sa.text(f"DROP TABLE {quoted('droits', name)}"))
+                for probe, sql in _PROBES:
+                    connection.execute(sa.text(sql.format(quoted(probe, name))))
         except sa.exc.DBAPIError:
             yield (
-                f"le compte {user} ne peut pas créer de tables dans le schéma {name} : accordez-lui"
+                f"le compte {user} ne peut pas créer et supprimer tables et vues dans le schéma {name} : accordez-lui"
                 f" {', '.join(_RIGHTS)} sur {name}.*"
             )
     course = campaign.moodle["course"]
@@ -165,7 +175,11 @@ def other_writers(campaign: Campaign, also: Collection[str] = ()) -> Iterator[st
 
     :param also: stages that write nothing in Moodle, and that the caller must not meet either.
     """
-    names = [*_WRITERS, *also, *(f"purge:{rule}" for rule in rule_names())]
+    return running(campaign, [*_WRITERS, *also, *(f"purge:{rule}" for rule in rule_names())])
+
+
+def running(campaign: Campaign, names: Iterable[str]) -> Iterator[str]:
+    """Those of these stages whose lock a task holds: a finding each."""
     with campaign.server.connect() as connection:
         for name in names:
             if connection.execute(sa.text("SELECT IS_USED_LOCK(:name)"), {"name": campaign.lock_name(name)}).scalar():

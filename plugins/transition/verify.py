@@ -206,7 +206,7 @@ def _categories(campaign: Campaign) -> Iterator[str]:
         if count := connection.execute(misplaced).scalar():
             yield f"{counted(count, 'espace a', 'espaces ont')} un contexte qui ne suit pas la catégorie"
         if count := connection.execute(sa.select(sa.func.count()).select_from(twice)).scalar():
-            yield f"{count} rangs d'espaces (sortorder) sont en double dans leur catégorie"
+            yield f"{counted(count, 'rang', 'rangs')} d'espaces (sortorder) en double dans leur catégorie"
 
 
 def _set_aside(campaign: Campaign) -> Iterator[str]:

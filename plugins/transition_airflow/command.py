@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transition.campaign import collect_garbage_rarely
 from transition.caps import refuse_same_person
@@ -182,7 +182,7 @@ def campaign_of(order: Order, run_id: str) -> "Campaign":
 
 
 def stop_at_once(terminal: "Terminal", home: str) -> None:
-    """Make Ctrl-C and SIGTERM remove `home` and end the process at once.
+    """Make Ctrl-C and SIGTERM remove `home` and end the process at once; Moodle, if it closed it, is opened first.
 
     Airflow would take the first for the failure of a task and try that task again, and ignore the second while a task
     runs. So both are blocked in every thread and awaited by a thread of their own. A kill is safe at any point.
@@ -195,10 +195,24 @@ def stop_at_once(terminal: "Terminal", home: str) -> None:
         terminal.say(
             "\nInterrompu. Ce qui était en cours est annulé, ce qui était fait le reste : relancez pour reprendre."
         )
+        if terminal.closing:
+            terminal.say("Moodle est rouvert s'il était fermé : un instant.")
+            reopen_instead(terminal, home)
         shutil.rmtree(home, ignore_errors=True)
         os._exit(INTERRUPTED)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def reopen_instead(terminal: "Terminal", home: str) -> NoReturn:
+    """Turn this process into one that opens Moodle and does nothing else (:mod:`transition_airflow.reopen`).
+
+    What its threads were doing ends there, and their connections with it: nothing goes on writing in an open Moodle.
+    """
+    os.dup2(terminal.stream.fileno(), 1)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    order = [sys.executable, "-m", "transition_airflow.reopen", terminal.closing, home]
+    os.execv(sys.executable, order)  # noqa: S606  # no shell is wanted
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 from airflow.exceptions import AirflowTimetableInvalid
 
@@ -54,3 +55,8 @@ def platform_file(name: str, cron: Callable[[Platform], str] | None = None) -> P
     except (TransitionError, AirflowTimetableInvalid) as error:
         return PlatformFile(name, None, str(error), None)
     return PlatformFile(name, platform, "", schedule)
+
+
+def latest_campaign(day: date) -> int:
+    """The year of the latest transition: they run in August, so that until then it is the one of the year before."""
+    return day.year if day.month >= 8 else day.year - 1

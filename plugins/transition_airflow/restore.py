@@ -24,7 +24,8 @@ class RestoreOperator(BaseOperator):
         from transition.restore.stage import Request, restore
 
         with readable_errors():
-            form = dict(context["params"])
+            # An empty field of Airflow's form is null.
+            form: dict[str, Any] = {name: "" if value is None else value for name, value in context["params"].items()}
             year = int(form.pop("year"))
             restore(bare_campaign(self.platform, context, year), Request(**form))
 

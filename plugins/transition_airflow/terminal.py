@@ -40,7 +40,7 @@ def quiet(log_file: Path) -> Iterator[TextIO]:
 class Terminal(logging.Handler):
     """The operator's terminal: a handler of the logger ``transition`` and a listener of Airflow's tasks.
 
-    Tasks in `silent`, and what they say, are not shown.
+    Tasks in `silent`, and what they say, are not shown. ``closing``: the run that has begun to close Moodle, if any.
     """
 
     def __init__(self, stream: TextIO, silent: tuple[str, ...] = ()) -> None:
@@ -49,6 +49,7 @@ class Terminal(logging.Handler):
         self.silent = silent
         self.task = ""
         self.begun = 0.0
+        self.closing = ""
 
     def say(self, text: str = "") -> None:
         """Print a line."""
@@ -63,6 +64,8 @@ class Terminal(logging.Handler):
     def on_task_instance_running(self, previous_state: object, task_instance: Any) -> None:
         """Start the task's clock."""
         self.task, self.begun = task_instance.task_id, time.monotonic()
+        if self.task == "approval.maintenance_on":
+            self.closing = task_instance.run_id
 
     @hookimpl
     def on_task_instance_success(self, previous_state: object, task_instance: Any) -> None:

@@ -115,6 +115,20 @@ def check_command_is_not_asked(campaign: Campaign) -> None:
         check_backup(replace(campaign, platform=away))
 
 
+def test_while_an_archived_space_is_copied_moodle_makes_no_backup(ground: Ground) -> None:
+    campaign, spaces = ground.campaign("juillet"), {L1MAT101: "L1MAT101"}
+    ground.calls()
+    with ground.campaign("copie").lock("copy_archived_course"):
+        for backup in (july_backup, lambda given: back_up_spaces(given, spaces, "Composante « UFR »")):
+            with pytest.raises(BlockingIOError, match="l'étape copy_archived_course d'une autre exécution est en"):
+                backup(campaign)
+    assert ground.calls() == []
+    assert list(mbz.latest(campaign, L1MAT101)) == []
+    back_up_spaces(campaign, spaces, "Composante « UFR »")
+    assert ground.calls() == [L1MAT101]
+    assert len(list(mbz.latest(campaign, L1MAT101))) == 1
+
+
 BAD: Facts = {
     2: {"keep": 0.9}, 3: {"without_users": True}, 4: {"course": 5}, 5: {"site": "ailleurs"}, 6: {"dies": True},
     7: {"fails": True}, 8: {"activities": []},
@@ -122,7 +136,7 @@ BAD: Facts = {
 SAID = {
     2: "tronqué ou altéré", 3: "sans les données des utilisateurs", 4: "est celui du cours 5",
     5: "vient d'un autre site", 6: "dit « Destination directory does not exists or not writable. »",
-    7: "Error writing to database", 8: "activités, il en manque",
+    7: "Error writing to database", 8: "activité, il en manque",
 }  # fmt: skip
 
 
@@ -151,7 +165,7 @@ def test_a_missing_student_is_seen(ground: Ground) -> None:
     people = ground.facts[LI3INF01]["users"]
     with ground.failing({LI3INF01: {"users": people[1:]}}):
         failures = mbz.make_missing(campaign, {LI3INF01: "LI3INF01"})
-    assert "il manque 1 inscrits" in failures[LI3INF01]
+    assert "il manque 1 inscrit" in failures[LI3INF01]
 
 
 def test_before_the_freeze_only_the_spaces_in_scope_count(ground: Ground) -> None:

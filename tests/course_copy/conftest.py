@@ -20,7 +20,7 @@ from transition.course_copy.stage import Request, copy_archived_course
 from transition.moodle.database import MoodleDatabase
 
 MOODLE, NAME = "moodle_copy", "copie"
-STATE = ("course_copy", "held_setting", "journal", "run", "fence")
+STATE = ("course_copy", "held_setting", "journal", "run", "fence", "ex_change")
 # What the stand-ins change, besides the tables of the source's activities, where they add.
 CHANGED = ("course", "config_plugins", "course_modules", "course_sections", "user_enrolments", "role_assignments")
 SOURCE, TARGET_CODE = 3, "LI3INF07"

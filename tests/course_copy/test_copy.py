@@ -2,13 +2,18 @@
 
 import signal
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.course_copy.conftest import MOODLE, NAME, SOURCE, World
 from tests.support.dump import Rows, compare
+from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError, UnreachableError
+from transition.french import moment
+from transition.state import schema
 
 
 def assert_untouched(world: World, before: dict[str, Rows]) -> None:
@@ -52,7 +57,9 @@ def test_the_content_arrives_once_and_nobody_comes_along(world: World, before: d
     assert entry.detail == "de ex_LI3INF02 (id 3)"
 
     after = world.written()
-    assert "déjà copié le" in world.copy(source="LI3INF02"), "by its code too"
+    [(verified,)] = world.execute(f"SELECT verified_at FROM {NAME}_transition.course_copy")
+    when = moment(verified, world.campaign().platform.zone)
+    assert f"déjà copié le {when}, rien n'a changé" in world.copy(source="LI3INF02"), "by its code too"
     assert compare(after, world.written()) == {}
     with pytest.raises(TransitionError, match=rf"a déjà {len(wanted) - 1} activités") as refused:
         world.copy(source="3", again=True)
@@ -148,6 +155,26 @@ def test_killed_in_the_restore_it_waits_for_a_person(world: World) -> None:
     assert_clean(world)
 
 
+def test_a_code_is_the_new_spaces_once_that_of_the_archived_one_is_set_apart(world: World) -> None:
+    campaign, named = world.campaign(), {"shortname": "LI3INF07", "fullname": "Bases de données", "visible": 1}
+    schema.upgrade(campaign)
+    change = {
+        "courseid": SOURCE, "category": 4, "place": 1, "idnumber": "LI3INF07", **named,
+        "new_idnumber": "ex_2025_LI3INF07", **{f"new_{name}": value for name, value in named.items()},
+    }  # fmt: skip
+    with campaign.engine.begin() as connection:
+        connection.execute(
+            sa.insert(ex_change).values(year=2026, run=1, at=datetime(2026, 8, 16), timemodified=1, **change)
+        )
+    world.execute("UPDATE mdl_course SET idnumber = 'ex_2025_LI3INF07' WHERE id = 3")
+    wanted = world.kinds(SOURCE)
+    assert "vérifié" in world.copy(source="LI3INF07", target="LI3INF07")
+    assert Counter(world.kinds(world.target)) == Counter([*wanted, "forum"])
+    world.execute("UPDATE mdl_course SET idnumber = '' WHERE idnumber = 'LI3INF07'")
+    with pytest.raises(TransitionError, match="c'est l'espace archivé lui-même"):
+        world.copy(source="LI3INF07", target="LI3INF07")
+
+
 def test_refusals_before_the_first_call(world: World, before: dict[str, Rows]) -> None:
     def refused(sentence: str, source: str = "ex_LI3INF02", target: str = "LI3INF07") -> None:
         with pytest.raises(TransitionError, match=sentence):
@@ -165,6 +192,8 @@ def test_refusals_before_the_first_call(world: World, before: dict[str, Rows]) -
     world.execute("UPDATE mdl_course SET idnumber = 'M2CHI305' WHERE id = 7")
     with world.campaign("autre").lock("purge:quiz"):
         refused("l'étape purge:quiz d'une autre exécution est en cours")
+    with world.campaign("juillet").lock("july_backup"):
+        refused("l'étape july_backup d'une autre exécution est en cours : attendez sa fin ou arrêtez-la")
     for missing, keys in ({"exchange": None}, "déclarez exchange dans"), (
         {"moodle_command": None, "exchange": None}, "déclarez moodle_command et exchange",
     ):  # fmt: skip

@@ -1,9 +1,13 @@
 """The DAGs that restore and that practise: their forms, and what reaches the library."""
 
+from datetime import datetime
+from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from tests.conftest import PROJECT
 from transition.campaign import Campaign
 from transition.platforms import platform_names
 from transition.restore.stage import Request
@@ -36,7 +40,23 @@ def test_the_form_reaches_the_library(
     assert str(run.state) == "success"
     [(campaign, request)] = asked
     assert request == Request("LI3INF01", name=True, conflicts="skip")
+    dags["restore_course_ecampus"].test(run_conf={**form, "activity": None, "student": "e.un"})  # null: erased
+    assert asked[1][1] == Request("LI3INF01", name=True, conflicts="skip", student="e.un")
     assert (campaign.platform.name, campaign.year, campaign.dry_run) == ("ecampus", 2026, False)
+
+
+@pytest.mark.parametrize(("day", "year"), [((2027, 1, 2), 2026), ((2027, 7, 31), 2026), ((2027, 8, 1), 2027)])
+def test_the_year_of_the_form_is_that_of_the_latest_transition(
+    airflow: None, monkeypatch: pytest.MonkeyPatch, day: tuple[int, int, int], year: int
+) -> None:
+    file = PROJECT / "dags" / "restore_course" / "restore_course_dag.py"
+    specification = spec_from_file_location("restore_course_form", file)
+    assert specification
+    assert specification.loader
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    monkeypatch.setattr(module, "datetime", Mock(now=lambda zone: datetime(*day, tzinfo=zone)))
+    assert module.form()["year"].value == year
 
 
 def test_the_drill_of_a_day_has_the_day_as_its_seed(

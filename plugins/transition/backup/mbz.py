@@ -22,6 +22,7 @@ from transition.backup import manifest as sets
 from transition.backup.coverage import present_states
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
+from transition.french import counted
 from transition.moodle.command_line import CommandLine, SlowCommandError
 from transition.moodle.mbz import Mbz, UnusableMbzError, read_mbz, site_hash
 from transition.platforms import Platform, Strict
@@ -180,10 +181,12 @@ def _refuse_other(
         )
     if lacking := set(activities) - mbz.activities:
         raise UnusableMbzError(
-            f"n'a que {len(mbz.activities)} activités, il en manque {len(lacking)} (module {min(lacking)}…)"
+            f"n'a que {counted(len(mbz.activities), 'activité', 'activités')}, il en manque {len(lacking)} (module"
+            f" {min(lacking)}…)"
         )
     if lacking := set(people) - mbz.users:
-        raise UnusableMbzError(f"n'a que {len(mbz.users)} utilisateurs, il manque {len(lacking)} inscrits")
+        users = counted(len(mbz.users), "utilisateur", "utilisateurs")
+        raise UnusableMbzError(f"n'a que {users}, il manque {counted(len(lacking), 'inscrit', 'inscrits')}")
 
 
 def _expected(campaign: Campaign, courseid: int) -> tuple[set[int], set[int]]:

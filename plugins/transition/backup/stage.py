@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import MySQLdb
 import sqlalchemy as sa
 
-from transition import journal, storage
+from transition import journal, preflight, storage
 from transition.backup import manifest as sets
 from transition.backup import mbz
 from transition.backup.coverage import slices, stale_spaces
@@ -89,8 +89,11 @@ def complete_backup(campaign: Campaign) -> dict[int, str]:
 def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, object]) -> dict[int, str]:
     """Back up what is missing, Moodle's own files first: it logs each, and that row is then in the backup as well.
 
-    Fills the stage's closing entry; returns the spaces that failed and why.
+    Fills the stage's closing entry; returns the spaces that failed and why. Raises :class:`BlockingIOError` while an
+    archived space is copied: Moodle's backups are then without users.
     """
+    for copying in preflight.running(campaign, ["copy_archived_course"]):
+        raise BlockingIOError(f"La sauvegarde ne commence pas : {copying}, puis relancez cette tâche.")
     unmade = mbz.make_missing(campaign, spaces)
     stale = stale_spaces(campaign, spaces)
     rows, failures, broken = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})

@@ -10,6 +10,7 @@ from transition.apogee.calendar import CalendarException
 from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError
+from transition.french import counted
 
 STAGE = "calendar_exceptions"
 
@@ -40,7 +41,7 @@ def add(campaign: Campaign, rows: Sequence[dict[str, Any]]) -> None:
     heading = {"year": campaign.year, "run": campaign.run, "entered_by": campaign.actor, "entered_at": now()}
     with campaign.engine.begin() as connection:
         connection.execute(sa.insert(calendar_entry), [{**heading, **row} for row in rows])
-        journal.record(connection, campaign, STAGE, "entered", detail=f"{len(rows)} saisies")
+        journal.record(connection, campaign, STAGE, "entered", detail=counted(len(rows), "saisie", "saisies"))
 
 
 def withdraw(campaign: Campaign, number: int) -> None:

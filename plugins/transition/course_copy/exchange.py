@@ -34,7 +34,8 @@ def backup_file(
         made = set(_files(folder, courseid)) - known
         if len(made) != 1:
             raise TransitionError(
-                f"Moodle a laissé {len(made)} fichier de sauvegarde de l'espace {pair.source.shortname} dans {folder}"
+                f"Moodle a laissé {counted(len(made), 'fichier', 'fichiers')} de sauvegarde de l'espace"
+                f" {pair.source.shortname} dans {folder}"
                 f" ({_last_line(said)}) : vérifiez que son serveur web peut y écrire, puis relancez."
             )
         # A short name may hold what the command line refuses.

@@ -46,6 +46,7 @@ def find_pair(campaign: Campaign, source: str, target: str) -> Pair:
         )
     origin = _only(archived, source, "archivé", [space.shortname for space in spaces])
     named = [space for space in spaces if space.code == target]
+    named = [space for space in named if not space.apart] or named  # a new space has the code of one set apart
     successor = _only(named, target, "d'arrivée", [space.code for space in spaces])
     if refusal := _unfit(origin, successor, categories):
         raise TransitionError(f"L'espace {_name(successor)} ne peut pas recevoir de contenu : {refusal}.")

@@ -28,7 +28,7 @@ from transition.course_copy.spaces import (
 from transition.course_copy.tables import course_copy
 from transition.course_copy.target import Before, differences, look
 from transition.errors import TransitionError, UnreachableError, refuse_all
-from transition.french import counted
+from transition.french import counted, moment
 from transition.moodle.command_line import CommandLine
 from transition.restore.stage import under_way
 from transition.state import schema
@@ -87,6 +87,8 @@ def copy_archived_course(campaign: Campaign, request: Request) -> str:
     # Before this lock is taken: another copy that holds it is one of those writers.
     refuse_all(intro, [*preflight.other_writers(campaign), *under_way(campaign)])
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
+        # Once it is taken, as that backup does with its own: it uses the settings of Moodle that a copy changes.
+        refuse_all(intro, list(preflight.running(campaign, ["july_backup"])))
         put_back(campaign, command)  # what a killed copy left
         pair = find_pair(campaign, request.source, request.target)
         sweep(folder, pair)
@@ -127,9 +129,10 @@ def _known(work: _Work) -> str:
         last = connection.execute(sa.select(course_copy).where(_row(work))).one_or_none()
     if last is None or work.request.again:
         return ""
+    zone = work.campaign.platform.zone
     if last.restored_at is None:
         raise TransitionError(
-            f"La copie de {work.names} commencée le {_local(work, last.started_at)} s'est arrêtée pendant la"
+            f"La copie de {work.names} commencée le {moment(last.started_at, zone)} s'est arrêtée pendant la"
             " restauration : l'espace d'arrivée peut en contenir une partie. Ôtez-y dans Moodle ce qu'elle a laissé,"
             " puis relancez avec « again »."
         )
@@ -137,7 +140,8 @@ def _known(work: _Work) -> str:
         return _verify(work, Before.load(last.before), json.loads(last.activities))
     if last.source_state != work.state:
         return ""
-    return f"{work.names} : déjà copié le {_local(work, last.verified_at)}, rien n'a changé (« again » pour recopier)."
+    verified = moment(last.verified_at, zone)
+    return f"{work.names} : déjà copié le {verified}, rien n'a changé (« again » pour recopier)."
 
 
 def _copy(work: _Work) -> str:
@@ -215,7 +219,9 @@ def _verify(work: _Work, before: Before, expected: Mapping[str, int]) -> str:
         work, "copied", courseid=target.courseid, table_name="course_modules", rows_before=len(before.activities),
         rows_moved=came, rows_after=present, detail=f"de {work.pair.source.shortname} (id {work.pair.source.courseid})",
     )  # fmt: skip
-    return f"{work.names} : {came} activités copiées sans données d'utilisateurs, vérifié."
+    return (
+        f"{work.names} : {counted(came, 'activité copiée', 'activités copiées')} sans données d'utilisateurs, vérifié."
+    )
 
 
 def _open(work: _Work, connection: sa.Connection, before: Before, expected: Mapping[str, int]) -> None:
@@ -228,9 +234,9 @@ def _open(work: _Work, connection: sa.Connection, before: Before, expected: Mapp
     connection.execute(sa.insert(course_copy).values(values))
 
 
-def _mark(work: _Work, **moment: object) -> None:
+def _mark(work: _Work, **moments: object) -> None:
     with work.campaign.engine.begin() as connection:
-        connection.execute(sa.update(course_copy).where(_row(work)).values(**moment))
+        connection.execute(sa.update(course_copy).where(_row(work)).values(**moments))
 
 
 def _row(work: _Work) -> sa.ColumnElement[bool]:
@@ -241,7 +247,3 @@ def _row(work: _Work) -> sa.ColumnElement[bool]:
 def _record(work: _Work, action: str, **values: object) -> None:
     with work.campaign.engine.begin() as connection:
         journal.record(connection, work.campaign, STAGE, action, **values)
-
-
-def _local(work: _Work, moment: object) -> str:
-    return f"{moment:%d/%m/%Y à %H:%M} (UTC)"
