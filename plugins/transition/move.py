@@ -40,7 +40,8 @@ def create_archive_table(connection: sa.Connection, campaign: Campaign, name: st
     if found != columns:
         raise TransitionError(
             f"La table d'archive {target.schema}.{target.name} n'a pas les colonnes de Moodle, ou pas leurs types (mise"
-            " à jour entre deux exécutions ?) : renommez-la, puis relancez l'étape approval.freeze."
+            f" à jour entre deux exécutions ?) : donnez-lui par ALTER TABLE celles de {source.schema}.{source.name},"
+            " sans la renommer ni la vider (une restauration y cherche ses lignes), puis relancez approval.freeze."
         )
     shed_indexes(connection, campaign, name)  # of a table that is there too: a kill may have come before
 
