@@ -1,6 +1,6 @@
 """Rows of a course space outside Moodle: in the archive schema, or in a schema filled from a backup."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -62,13 +62,17 @@ class Held:
 
         An archive schema that is no longer the one they filled has none: it expired, and a later run made it anew.
         """
-        probes = [
-            sa.select(sa.literal(1)).where(sa.exists().where(self.keys(name).c.run.in_(runs))) for name in self.names()
-        ]
-        if not probes:
-            return False
         with self.campaign.engine.connect() as connection:
-            return connection.execute(sa.union_all(*probes).limit(1)).first() is not None
+            return bool(self.names_with(connection, lambda keys: [keys.c.run.in_(runs)]))
+
+    def names_with(
+        self, connection: sa.Connection, conditions: Callable[[sa.Table], Iterable[sa.ColumnElement[bool]]]
+    ) -> list[str]:
+        """The tables that have a key to which the conditions, on the key table, apply."""
+        probes = [
+            sa.select(sa.literal(name)).where(sa.exists().where(*conditions(self.keys(name)))) for name in self.names()
+        ]
+        return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
 
     @cached_property
     def _columns(self) -> dict[str, list[str]]:

@@ -45,7 +45,7 @@ def pick_rows(connection: sa.Connection, held: Held, wanted: Wanted) -> list[str
     """
     rows, campaign = restore_row, held.campaign
     connection.execute(sa.delete(rows))  # what an earlier attempt or run left; one restore at a time holds the lock
-    for name in _concerned(connection, held, wanted):
+    for name in held.names_with(connection, lambda keys: _of_space(keys, held, wanted)):
         keys, table = held.keys(name), held.table(name)
         # Keys that follow are the held rows: to look each up again would take a page of the log each.
         source = keys if held.keys_follow(name) else keys.join(table, table.c.id == keys.c.id)
@@ -66,15 +66,6 @@ def pick_rows(connection: sa.Connection, held: Held, wanted: Wanted) -> list[str
         connection.execute(sa.insert(rows).from_select(["run", "table_name", "id", "rule", "state", "part"], chosen))
     found = sa.select(rows.c.table_name).where(rows.c.run == campaign.run).distinct().order_by(rows.c.table_name)
     return list(connection.execute(found).scalars())
-
-
-def _concerned(connection: sa.Connection, held: Held, wanted: Wanted) -> list[str]:
-    """The tables in which the space has such keys."""
-    probes = [
-        sa.select(sa.literal(name)).where(sa.exists().where(*_of_space(held.keys(name), held, wanted)))
-        for name in held.names()
-    ]
-    return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
 
 
 def _of_space(keys: sa.Table, held: Held, wanted: Wanted) -> list[sa.ColumnElement[bool]]:
