@@ -1,5 +1,6 @@
 """The real database, one space of which a campaign carried over; years before it are invented, and small."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from transition import plan
 from transition.campaign import Campaign, now
 from transition.expiry.item import load
 from transition.expiry.stage import list_due
+from transition.moodle.database import open_engine
 
 NAME, MOODLE = "expiration", "moodle_expiry"
 STATE = f"{NAME}_transition"
@@ -71,7 +73,11 @@ class World:
 
     def leave_year(self, year: int, verified_at: datetime | None, courses: tuple[int, ...] = ()) -> None:
         """What the campaign of an earlier year left: its files, its schema, its run, its ex_ spaces."""
-        for path in ("backup/old/grade_grades.parquet", "exports/L1.xlsx", "pads/2/a/pad.txt", "reports/2.json"):
+        content = hashlib.sha1(str(year).encode(), usedforsecurity=False).hexdigest()  # no row of files names it
+        for path in (
+            "backup/old/grade_grades.parquet", "mbz/2/20210701T020000.mbz", "exports/L1.xlsx", "pads/2/a/pad.txt",
+            f"filedir/{content[:2]}/{content[2:4]}/{content}", "reports/2.json",
+        ):  # fmt: skip
             file = self.storage / str(year) / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(f"{year} {path}".encode())
@@ -165,7 +171,7 @@ def facts(path: Path) -> Any:
 def world(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("expiry")
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE), poolclass=sa.NullPool)
+    engine = open_engine(server.url(MOODLE), poolclass=sa.NullPool)
     add_newcomers(engine)
     reference_feed(folder / "feed")
     platform = reference_platform(folder / "storage", name=NAME)

@@ -61,7 +61,7 @@ def test_what_is_young_or_of_unknown_age_or_unfinished_stays(world: World, capsy
         2023: "l'exécution later est figée et n'a pas été vérifiée : terminez-la, ou relancez-en une",
         2024: "l'échange de la table logstore_standard_log n'est pas terminé : relancez une exécution de l'année",
     }.items():
-        assert [found[name] for name in found if name.startswith(f"{year}")] == [f"keep {reason}"] * 4
+        assert [found[name] for name in found if name.startswith(f"{year}")] == [f"keep {reason}"] * 6
     assert "Rien n'est à l'échéance." in capsys.readouterr().out
     assert world.everything() == before
     world.execute(f"DELETE FROM {STATE}.way WHERE state = 'ready'")
@@ -86,7 +86,7 @@ def test_who_else_is_at_work_refuses(old: World) -> None:
     with pytest.raises(TransitionError, match="l'exécution run-2026 n'est pas terminée"):
         list_due(campaign)
     old.execute(f"UPDATE {verified}", now="done", before="undone")
-    assert len(due_items(campaign)) == 6
+    assert len(due_items(campaign)) == 8
     assert old.files(2021, "backup")
 
 
@@ -116,7 +116,7 @@ def test_only_a_person_s_approval_of_a_run_that_is_not_dry(old: World) -> None:
 def test_what_changed_since_its_approval_is_refused(old: World, change: str, named: str) -> None:
     settings: dict[str, Any] = {"moodle_command": moodle_command(old), "retention": {"ex_action": "delete"}}
     campaign = old.listed(f"stale-{change}", now(), **settings)
-    assert len(due_items(campaign)) == 6
+    assert len(due_items(campaign)) == 8
     match change:
         case "file":
             (old.storage / "2021" / "exports" / "L1.xlsx").write_bytes(b"2021 exports/L1.xlsX")
@@ -249,11 +249,12 @@ def test_however_many_spaces_are_due_the_list_shows_every_folder_and_schema(
     old.execute(f"DELETE FROM {MOODLE}.mdl_course WHERE id >= 91000")
     due = [line for line in lines if line.startswith(("| supprimer ", "| masquer "))]
     assert [line.split(" | ")[2].split(" : ")[0] for line in due] == [
-        "sauvegardes 2021", "exports des notes 2021", "pads 2021", f"schéma {NAME}_2021", "250 espaces", "2 espaces",
+        "sauvegardes 2021", "exports des notes 2021", "contenus de fichiers 2021", "sauvegardes de Moodle (.mbz) 2021",
+        "pads 2021", f"schéma {NAME}_2021", "250 espaces", "2 espaces",
     ]  # fmt: skip
-    assert due[4].startswith("| masquer | 2020 | 250 espaces : espace A0 (cours 91000), espace A1 (cours 91001), ")
-    assert due[4].endswith(", espace A19 (cours 91019) et 230 autres |  | 01/03/2020 – 03/03/2020 |")
-    assert "| 2 espaces : espace OLD90001 (cours 90001), espace OLD90002 (cours 90002) |" in due[5]
+    assert due[6].startswith("| masquer | 2020 | 250 espaces : espace A0 (cours 91000), espace A1 (cours 91001), ")
+    assert due[6].endswith(", espace A19 (cours 91019) et 230 autres |  | 01/03/2020 – 03/03/2020 |")
+    assert "| 2 espaces : espace OLD90001 (cours 90001), espace OLD90002 (cours 90002) |" in due[7]
     assert "Tous les espaces sont nommés dans la table expiry_item de l'état." in lines
     remains = [line for line in lines if line.startswith("Il ne restera")]
     assert remains == ["Il ne restera de 2021 que : les rapports."], "2026 loses nothing"
@@ -367,7 +368,7 @@ def test_a_year_expires_with_its_proof_and_nothing_else_changes(world: World) ->
     manifests = [facts(path) for path in world.storage.glob("2026/backup/*/manifest.json")]
     campaign = world.listed("expiry", moment, moodle_command=moodle_command(world))
     assert {name: reason.split()[0] for name, reason in reasons(campaign).items() if name.startswith("2027")} == {
-        f"2027 {thing}": "keep" for thing in ("backup backup", "exports exports", "pads pads", f"schema {NAME}_2027")
+        f"2027 {thing}": "keep" for thing in (*(f"{kind} {kind}" for kind in get_args(Folder)), f"schema {NAME}_2027")
     }
     assert world.everything() == before
     caches = world.storage.parent / "cli" / "purge_caches.php"
