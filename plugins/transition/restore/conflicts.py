@@ -1,6 +1,6 @@
 """What keeps rows from coming back: found and listed before anything is written."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,7 +86,8 @@ class _Search:
         if lost:
             self._contents(lost)
         # A row that does not come back takes along what hangs from it; again until nothing more is found.
-        while sum([self._orphans(name, rule) for name, rule in self._rules()]):
+        hanging = [(name, lost) for name, rule in self._rules() for lost in self._orphans(name, rule)]
+        while sum([self._mark(name, "orphan", lost) for name, lost in hanging]):
             pass
         # What Moodle writes by itself at every page view is newer in Moodle, and stays: nobody's work, no conflict.
         newer = {table for rule, table in self.branches if rule in live}
@@ -164,16 +165,16 @@ class _Search:
         found = [(name, rule) for name, rule in self.connection.execute(query.distinct())]
         return sorted(found, key=lambda pair: self.names.index(pair[0]))
 
-    def _orphans(self, name: str, rule: str) -> int:
+    def _orphans(self, name: str, rule: str) -> Iterator[sa.Select[int]]:
+        """What finds the rows of a table that a rule moved and that hang from nothing, if they may."""
         paths = self.branches.get((rule, name), [])
         # A text that names a row would be compared with every row of the table above. Rows whose keys are a view hang
         # from the space itself, which is there.
         if not paths or any(isinstance(path.by, TextPattern) for path in paths) or self.held.keys_follow(name):
-            return 0
+            return
         table, joined, here = self._rows(name)
         hangs = sa.or_(*(self._hangs(path, table) for path in paths))
-        lost = sa.select(table.c.id).select_from(joined).where(here, restore_row.c.rule == rule, ~hangs)
-        return self._mark(name, "orphan", lost)
+        yield sa.select(table.c.id).select_from(joined).where(here, restore_row.c.rule == rule, ~hangs)
 
     def _hangs(self, path: Branch, table: sa.Table) -> sa.ColumnElement[bool]:
         """Whether the row above is in Moodle, or comes back."""

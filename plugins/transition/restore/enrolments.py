@@ -9,7 +9,7 @@ from transition import journal
 from transition.backup.manifest import BackupSet
 from transition.campaign import Campaign
 from transition.enrolment.tables import arrival
-from transition.moodle.database import quoted
+from transition.moodle.database import quoted, table_like
 from transition.restore import scratch
 from transition.restore.history import Space
 from transition.restore.put_back import STAGE
@@ -59,7 +59,7 @@ def _loaded(campaign: Campaign, space: Space, backup: BackupSet) -> Iterator[tup
     """Moodle's enrolments as they are, those of the space as the backup has them."""
     now = campaign.moodle[_TABLE]
     with scratch.temporary(campaign, "staging") as schema:
-        then = now.to_metadata(sa.MetaData(), schema=schema)
+        then = table_like(now, schema)
         with campaign.engine.begin() as connection:  # a backup without any enrolment loads no table
             connection.execute(sa.text(f"CREATE TABLE {quoted(then)} LIKE {quoted(now)}"))
         scratch.load(campaign, backup, space.courseid, schema, only=(_TABLE,))

@@ -11,7 +11,7 @@ from transition.backup.read import read_space
 from transition.backup.rows import within
 from transition.campaign import Campaign
 from transition.keys import create_frozen_keys
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, table_like
 from transition.restore import scratch
 from transition.restore.held import Held
 from transition.restore.history import Reset
@@ -96,9 +96,9 @@ def _add_kept_parents(campaign: Campaign, schema: str, loaded: set[str]) -> None
     with campaign.engine.begin() as connection:
         for path in sorted(paths, key=lambda path: -path.depth):
             if isinstance(path.by, str) and {path.table, path.parent} <= loaded:
-                child = campaign.moodle[path.table].to_metadata(sa.MetaData(), schema=schema)
+                child = table_like(campaign.moodle[path.table], schema)
                 source = campaign.moodle[path.parent]
-                target = source.to_metadata(sa.MetaData(), schema=schema)
+                target = table_like(source, schema)
                 named = sa.select(child.c[path.by].label("value")).distinct()
                 if path.areas:
                     named = named.where(in_areas(child, path.areas))
@@ -114,7 +114,7 @@ def _add_kept_parents(campaign: Campaign, schema: str, loaded: set[str]) -> None
 
 def _select_keys(campaign: Campaign, courseid: int, reset: Reset, schema: str, loaded: Sequence[str]) -> None:
     moodle = campaign.moodle
-    overlay = {name: moodle[name].to_metadata(sa.MetaData(), schema=schema) for name in loaded if name in moodle}
+    overlay = {name: table_like(moodle[name], schema) for name in loaded if name in moodle}
     then = replace(campaign, run_id=reset.run_id)
     # The campaign's own tables of Moodle are computed once: here they are given.
     vars(then)["moodle"] = _Overlaid(moodle.engine, moodle.prefix, overlaid={**moodle.tables, **overlay})

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.keys import frozen_keys
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, table_like
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Held:
     def _table(self, name: str) -> sa.Table:
         moodle = self.campaign.moodle
         present = self._columns.get(f"{moodle.prefix}{name}", [])
+        if name in moodle and present == moodle[name].c.keys():
+            return table_like(moodle[name], self.schema)
         types = {column.name: column.type for column in moodle[name].c} if name in moodle else {}
         columns = [sa.Column(column, types.get(column), primary_key=column == "id") for column in present]
         return sa.Table(f"{moodle.prefix}{name}", sa.MetaData(), *columns, schema=self.schema)
@@ -40,10 +42,7 @@ class Held:
 
     def keys(self, name: str) -> sa.Table:
         """The key table of ``name``: run, rule, id, courseid."""
-        key = f"key_{name}"
-        if key not in self._tables:
-            self._tables[key] = frozen_keys(self.campaign, name).to_metadata(sa.MetaData(), schema=self.schema)
-        return self._tables[key]
+        return table_like(frozen_keys(self.campaign, name), self.schema)
 
     def keys_follow(self, name: str) -> bool:
         """Whether the key table of ``name`` is a view over the rows: a key goes with its row."""

@@ -13,6 +13,7 @@ from transition.restore.tables import restore_row
 from transition.rules.branches import Branch, Branches, branches, parents_first
 from transition.rules.compile import MODULE, Alias, in_areas
 
+_MARKED = 1_000  # rows of one UPDATE
 # Columns that name the person whom a row is of; those of whoever graded or changed it are not among them.
 _PERSONS = (
     "userid", "user_id", "authorid", "reviewerid", "studentid", "tiuserid", "relateduserid", "useridfrom", "useridto",
@@ -174,18 +175,31 @@ def find_part(
     ordered = parents_first(names, known)
     mine = rows.c.run == campaign.run
     connection.execute(sa.update(rows).where(mine).values(part=False))
-    search = _Search(held, set(names), own, activity)
-    above = {name: search.above(name, known) for name in ordered}
-    todo = set(ordered)
+    search = _Search(held, set(names), own, activity, known)
+    above = {name: search.above(name) for name in ordered}
+    rules: dict[str, list[str]] = {}
+    for name, rule in connection.execute(sa.select(rows.c.table_name, rows.c.rule).where(mine).distinct()):
+        rules.setdefault(name, []).append(rule)
+    queries = {name: search.belonging(name, sorted(rules[name])) for name in ordered if name in rules}
+    todo = set(queries)
     while todo:
         name = next(name for name in ordered if name in todo)
         todo.discard(name)
-        if search.keep(connection, name, known):
-            todo |= {below for below in ordered if name in above[below]}
+        if _keep(connection, campaign.run, name, queries[name]):
+            todo |= {below for below in queries if name in above[below]}
     found: dict[str, set[int]] = {}
     for name, id_ in connection.execute(sa.select(rows.c.table_name, rows.c.id).where(mine, rows.c.part)):
         found.setdefault(name, set()).add(id_)
     return found
+
+
+def _keep(connection: sa.Connection, run: int, name: str, belonging: sa.Select[int]) -> bool:
+    """Mark the rows of a table that belong; whether there are any."""
+    rows, ids = restore_row, sorted(connection.execute(belonging).scalars())
+    for start in range(0, len(ids), _MARKED):
+        kept = sa.and_(rows.c.run == run, rows.c.table_name == name, rows.c.id.in_(ids[start : start + _MARKED]))
+        connection.execute(sa.update(rows).where(kept).values(part=True))
+    return bool(ids)
 
 
 @dataclass(frozen=True)
@@ -194,10 +208,11 @@ class _Search:
     names: set[str]
     own: Own
     activity: Activity | None
+    known: Branches
 
-    def above(self, name: str, known: Branches) -> set[str]:
+    def above(self, name: str) -> set[str]:
         """The tables through which a row of that one may belong."""
-        paths = [path for (_, table), found in known.items() if table == name for path in found]
+        paths = [path for (_, table), found in self.known.items() if table == name for path in found]
         return {parent for path in [*paths, *self._ties(name)] for parent in self._parents(path)}
 
     def _parents(self, path: Branch) -> Iterator[str]:
@@ -205,25 +220,25 @@ class _Search:
         for further in (*self._ties(path.parent), *([path.above] if path.above else [])):
             yield from self._parents(further)
 
-    def keep(self, connection: sa.Connection, name: str, known: Branches) -> int:
-        """Mark the rows of a table that belong, among those that are not yet; returns how many."""
-        run, rows, table = self.held.campaign.run, restore_row, self.held.table(name)
-        aside = sa.and_(rows.c.run == run, rows.c.table_name == name, ~rows.c.part)
+    def belonging(self, name: str, rules: Sequence[str]) -> sa.Select[int]:
+        """The ids of a table's rows that belong, among those that are not marked yet."""
+        rows, table = restore_row, self.held.table(name)
+        aside = (rows.c.run == self.held.campaign.run, rows.c.table_name == name, ~rows.c.part)
         joined = rows.join(table, table.c.id == rows.c.id)
-        rules = connection.execute(sa.select(rows.c.rule).where(aside).distinct()).scalars().all()
-        ids: set[int] = set()
-        for rule in rules:
-            belongs = list(self.own(table))
-            if not (self.activity and belongs):  # where a row stands is said once: by itself, else by what is above
-                belongs += [self._below(path, table) for path in known.get((rule, name), [])]
-                belongs += self._tied(name, table)
-            if belongs:
-                query = sa.select(table.c.id).select_from(joined).where(aside, rows.c.rule == rule, sa.or_(*belongs))
-                ids |= set(connection.execute(query).scalars())
-        if ids:
-            kept = sa.and_(rows.c.run == run, rows.c.table_name == name, rows.c.id == sa.bindparam("row"))
-            connection.execute(sa.update(rows).where(kept).values(part=True), [{"row": id_} for id_ in sorted(ids)])
-        return len(ids)
+        belongs = [
+            sa.and_(rows.c.rule == rule, sa.or_(sa.false(), *self._belongs(name, rule, table))) for rule in rules
+        ]
+        return sa.select(table.c.id).select_from(joined).where(*aside, sa.or_(*belongs))
+
+    def _belongs(self, name: str, rule: str, table: sa.Table) -> list[sa.ColumnElement[bool]]:
+        own = list(self.own(table))
+        if self.activity and own:  # where a row stands is said once: by itself, else by what is above
+            return own
+        return [
+            *own,
+            *(self._below(path, table) for path in self.known.get((rule, name), [])),
+            *self._tied(name, table),
+        ]
 
     def _below(self, path: Branch, table: Alias) -> sa.ColumnElement[bool]:
         """Whether the row above belongs: it is kept already or, if it never left Moodle, says so or hangs so."""

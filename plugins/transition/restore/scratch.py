@@ -12,7 +12,7 @@ from transition.backup.table import Content, Values
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import create_frozen_keys
-from transition.moodle.database import index_definitions, quoted
+from transition.moodle.database import index_definitions, quoted, table_like
 from transition.restore.held import Held, lost_columns
 from transition.restore.tables import restore_row
 
@@ -60,8 +60,11 @@ def create_table(connection: sa.Connection, campaign: Campaign, schema: str, nam
     moodle = campaign.moodle
     lost = lost_columns(moodle, name, (column.name for column in file.columns[1:]))
     if name in moodle:
-        target = moodle[name].to_metadata(sa.MetaData(), schema=schema)
+        target = table_like(moodle[name], schema)
         connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} LIKE {quoted(moodle[name])}"))
+        if not lost:
+            return target
+        target = target.to_metadata(sa.MetaData())  # one of its own: columns are added to it
     else:
         target = sa.Table(f"{moodle.prefix}{name}", sa.MetaData(), schema=schema)
         connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {quoted(target)} (id BIGINT NOT NULL PRIMARY KEY)"))
@@ -158,9 +161,9 @@ def copy_picked(held: Held, names: Collection[str], schema: str) -> int:
     with campaign.engine.begin() as connection:
         for name in names:
             source, keys = held.table(name), held.keys(name)
-            target = source.to_metadata(sa.MetaData(), schema=schema)
+            target = table_like(source, schema)
             connection.execute(sa.text(f"CREATE TABLE {quoted(target)} LIKE {quoted(source)}"))
-            target_keys = keys.to_metadata(sa.MetaData(), schema=schema)
+            target_keys = table_like(keys, schema)
             create_frozen_keys(connection, target_keys)
             picked = sa.and_(rows.c.run == campaign.run, rows.c.table_name == name)
             chosen = sa.select(*source.c).select_from(rows.join(source, source.c.id == rows.c.id)).where(picked)
