@@ -23,7 +23,7 @@ from benchmarks.tell import curve_markdown, markdown
 from demo.server import PrivateMariaDB
 from transition.backup.stage import july_backup
 from transition.campaign import Campaign
-from transition.moodle.database import quoted
+from transition.moodle.database import open_engine, quoted
 from transition.plan import count_lines
 from transition.state import tables
 from transition.verify import verify
@@ -186,7 +186,7 @@ def _new_database(server: PrivateMariaDB) -> sa.Engine:
         for name in (MOODLE, "bench_transition"):
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
         connection.exec_driver_sql(f"CREATE DATABASE {MOODLE} CHARACTER SET utf8mb4")
-    return sa.create_engine(server.url(MOODLE), isolation_level="READ COMMITTED")
+    return open_engine(server.url(MOODLE))
 
 
 def _built(server: PrivateMariaDB, size: Size, scale: str) -> tuple[sa.Engine, Results]:

@@ -17,6 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from demo.server import PrivateMariaDB
 from transition.campaign import STATEMENTS, collect_garbage_rarely
+from transition.moodle.database import open_engine
 
 PROJECT = Path(__file__).resolve().parents[1]
 DUMP = "ecampus-4.5.6.sql.zst"
@@ -129,7 +130,7 @@ def reference() -> Path:
 def reference_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
     """The real Moodle database, loaded once a session: any statement that writes is refused by the server."""
     load_dump(server, reference / DUMP, READ_ONLY)
-    engine = sa.create_engine(server.url(READ_ONLY))
+    engine = open_engine(server.url(READ_ONLY))
 
     @sa.event.listens_for(engine, "connect")
     def read_only(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
@@ -147,7 +148,7 @@ def real_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
     before = _databases(server)
     name = f"moodle_{secrets.token_hex(4)}"
     load_dump(server, reference / DUMP, name)
-    engine = sa.create_engine(server.url(name))
+    engine = open_engine(server.url(name))
     yield engine
     engine.dispose()
     drop_databases(server, _databases(server) - before)

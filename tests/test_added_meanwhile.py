@@ -15,6 +15,7 @@ from transition.backup import manifest as sets
 from transition.backup.read import read_space
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.moodle.database import open_engine
 from transition.move import archive_table
 
 NAME, SPACE = "entretemps", 2  # LI3INF01, which is reset
@@ -27,7 +28,7 @@ Rows = set[tuple[str, int]]  # table, id
 @pytest.fixture
 def campaign(server: PrivateMariaDB, reference: Path, tmp_path: Path) -> Iterator[Campaign]:
     load_dump(server, reference / DUMP, f"{NAME}_moodle")
-    engine = sa.create_engine(server.url(f"{NAME}_moodle"))
+    engine = open_engine(server.url(f"{NAME}_moodle"))
     add_newcomers(engine)
     reference_feed(tmp_path / "feed")
     platform = reference_platform(tmp_path / "storage", name=NAME)

@@ -19,6 +19,7 @@ from tests.conftest import drop_databases
 from tests.support.campaign import reference_platform
 from transition import contents, filedir, storage
 from transition.campaign import Campaign, now
+from transition.moodle.database import open_engine
 from transition.state import tables
 
 SCHEMAS = ("moodle_contents", "contents_transition", "contents_2026")
@@ -87,7 +88,7 @@ def world(server: PrivateMariaDB, tmp_path: Path) -> Iterator[World]:
     with sa.create_engine(server.url(), isolation_level="AUTOCOMMIT").connect() as connection:
         for name in SCHEMAS:
             connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
-    engine = sa.create_engine(server.url("moodle_contents"), poolclass=sa.NullPool)
+    engine = open_engine(server.url("moodle_contents"), poolclass=sa.NullPool)
     dataroot = tmp_path / "moodledata"
     platform = reference_platform(tmp_path / "stockage", name="contents", dataroot=str(dataroot))
     campaign = Campaign(platform, 2026, "essai", engine, dry_run=False)

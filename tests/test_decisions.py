@@ -26,6 +26,7 @@ from transition.decisions import (
     still_excluded,
 )
 from transition.errors import TransitionError
+from transition.moodle.database import open_engine
 from transition.state import schema, tables
 
 
@@ -41,7 +42,7 @@ def campaign(server: PrivateMariaDB, reference_moodle: sa.Engine, tmp_path: Path
             connection.execute(sa.text(f"CREATE TABLE {name}.{table} LIKE {origin}"))
             connection.execute(sa.text(f"INSERT INTO {name}.{table} SELECT * FROM {origin}"))
     reference_feed(tmp_path / "feed")
-    engine = sa.create_engine(server.url(name))
+    engine = open_engine(server.url(name))
     made = Campaign(reference_platform(tmp_path, name=name), 2026, "run", engine, feed=tmp_path / "feed")
     schema.upgrade(made)
     yield made

@@ -23,6 +23,7 @@ from transition.backup.coverage import stale_spaces
 from transition.backup.rows import backup_traces, selected_rows
 from transition.campaign import Campaign
 from transition.keys import temporary_keys
+from transition.moodle.database import open_engine
 from transition.plan import count_lines
 from transition.restore.drill import restore_drill
 from transition.restore.stage import Request, restore
@@ -74,7 +75,7 @@ class Site:
 
     def campaign(self, run_id: str = "explained") -> Campaign:
         """The campaign, or a later one, on the server as it runs now."""
-        engine = sa.create_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
+        engine = open_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
         platform = reference_platform(self.folder / "storage")
         return Campaign(platform, 2026, run_id, engine, dry_run=False, feed=self.folder / "feed")
 

@@ -18,6 +18,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.gradebook import Item
 from transition.grades import grade_exports, missing_exports
+from transition.moodle.database import open_engine
 from transition.spaces import record_contexts
 from transition.state import schema, tables
 
@@ -30,7 +31,7 @@ Open = Callable[..., Campaign]
 @pytest.fixture(scope="module")
 def moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE))
+    engine = open_engine(server.url(MOODLE))
     yield engine
     engine.dispose()
     drop_databases(server, {MOODLE, f"{NAME}_transition"})

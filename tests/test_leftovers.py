@@ -16,6 +16,7 @@ from transition.errors import TransitionError
 from transition.files import INCLUDE
 from transition.keys import frozen_keys
 from transition.leftovers import Search, left_in, prepare, strayed
+from transition.moodle.database import open_engine
 from transition.move import archive_table
 from transition.verify import verify
 
@@ -30,7 +31,7 @@ UNPLACED = {
 def campaign_on(server: PrivateMariaDB, reference: Path, folder: Path, name: str) -> Iterator[Campaign]:
     """A campaign of one space on a copy of the real database, nothing run yet."""
     load_dump(server, reference / DUMP, f"{name}_moodle")
-    engine = sa.create_engine(server.url(f"{name}_moodle"))
+    engine = open_engine(server.url(f"{name}_moodle"))
     add_newcomers(engine)
     reference_feed(folder / "feed")
     platform = reference_platform(folder / "storage", name=name)

@@ -15,6 +15,7 @@ from tests.support.campaign import reference_platform
 from transition import maintenance
 from transition.campaign import Campaign
 from transition.errors import TransitionError, UnreachableError
+from transition.moodle.database import open_engine
 from transition.restore.stage import under_way
 from transition.state import schema, tables
 
@@ -50,7 +51,7 @@ def moodle(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     with engine.connect() as connection:
         connection.execute(sa.text("CREATE DATABASE closing CHARACTER SET utf8mb4"))
     engine.dispose()
-    engine = sa.create_engine(server.url("closing"))
+    engine = open_engine(server.url("closing"))
     with engine.begin() as connection:
         for table in (
             "mdl_config (id BIGINT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255) UNIQUE, value LONGTEXT)",

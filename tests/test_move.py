@@ -18,7 +18,7 @@ from transition import move
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
-from transition.moodle.database import quoted
+from transition.moodle.database import open_engine, quoted
 from transition.purge import purge
 from transition.state import tables
 
@@ -32,7 +32,7 @@ def frozen(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Tem
     names = {"move_moodle", "ecampus_transition", "ecampus_2026"}
     drop_databases(server, names)
     load_dump(server, reference / DUMP, "move_moodle")
-    engine = sa.create_engine(server.url("move_moodle"))
+    engine = open_engine(server.url("move_moodle"))
     add_newcomers(engine)
     folder = tmp_path_factory.mktemp("move")
     reference_feed(folder / "feed")

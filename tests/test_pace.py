@@ -16,6 +16,7 @@ from tests.support.campaign import reference_platform
 from transition import pace
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.moodle.database import open_engine
 from transition.pace import LARGEST, SMALLEST, TARGET, Load, Pace, busy, check_replicas, measure, next_size
 from transition.state import schema, tables
 
@@ -53,7 +54,7 @@ def test_when_to_wait(load: Load, reason: str) -> None:
 
 @pytest.fixture
 def campaign(server: PrivateMariaDB, tmp_path: pytest.TempPathFactory) -> Iterator[Campaign]:
-    engine = sa.create_engine(server.url("pace"))
+    engine = open_engine(server.url("pace"))
     with sa.create_engine(server.url()).begin() as connection:
         connection.execute(sa.text("CREATE DATABASE pace"))
     campaign = Campaign(reference_platform(tmp_path), 2026, "pace", engine, dry_run=False)  # type: ignore[arg-type]
@@ -105,9 +106,9 @@ def test_a_replica_that_is_behind_is_waited_for(
 ) -> None:
     source, replica = pair
     command(source, "CREATE DATABASE pace")
-    behind = sa.create_engine(replica.url(), poolclass=sa.NullPool)
+    behind = open_engine(replica.url(), poolclass=sa.NullPool)
     campaign = Campaign(
-        reference_platform(tmp_path), 2026, "pace", sa.create_engine(source.url("pace"), poolclass=sa.NullPool),
+        reference_platform(tmp_path), 2026, "pace", open_engine(source.url("pace"), poolclass=sa.NullPool),
         dry_run=False, replicas=(("replica_ecampus", behind),),
     )  # fmt: skip
     [finding] = check_replicas(campaign)

@@ -20,6 +20,7 @@ from transition import caps
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.files import rules_folder
+from transition.moodle.database import open_engine
 from transition.platforms import Platform
 from transition.preflight import preflight
 from transition.spaces import record_contexts
@@ -125,7 +126,7 @@ def test_an_account_without_rights_is_told_which_it_lacks(site: tuple[Site, dict
         connection.execute(sa.text("GRANT SELECT ON ecampus_moodle.* TO reader@'%'"))
     url = moodle.engine.url.set(username="reader", password="reader")
     reader = Campaign(
-        reference_platform(tmp_path / "storage"), 2026, "reader", sa.create_engine(url, poolclass=sa.NullPool),
+        reference_platform(tmp_path / "storage"), 2026, "reader", open_engine(url, poolclass=sa.NullPool),
         dry_run=False, feed=moodle.folder / "feed",
     )  # fmt: skip
     with pytest.raises(TransitionError) as refusal:
@@ -141,7 +142,7 @@ def test_rights_that_were_missing_once_are_found_when_they_are_there(
     (tmp_path / "feed").mkdir()  # empty: no preflight goes further than its findings
     platform = reference_platform(tmp_path / "storage", name="droits")
     url = moodle.engine.url.set(username="owner", password="owner")
-    owner = replace(moodle, engine=sa.create_engine(url, poolclass=sa.NullPool))
+    owner = replace(moodle, engine=open_engine(url, poolclass=sa.NullPool))
 
     def grant(rights: str) -> None:
         with moodle.engine.begin() as connection:

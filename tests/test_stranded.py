@@ -14,6 +14,7 @@ from tests.support.campaign import add_newcomers, reference_feed, reference_plat
 from transition import keys, move
 from transition.campaign import Campaign
 from transition.enrolment import people
+from transition.moodle.database import open_engine
 from transition.plan import count_lines, load_lines
 from transition.rules.branches import branches
 from transition.rules.compile import Scope
@@ -30,7 +31,7 @@ def stopped(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Te
     names = {"stranded_moodle", "ecampus_transition", "ecampus_2026"}
     drop_databases(server, names)
     load_dump(server, reference / DUMP, "stranded_moodle")
-    engine = sa.create_engine(server.url("stranded_moodle"))
+    engine = open_engine(server.url("stranded_moodle"))
     add_newcomers(engine)
     folder = tmp_path_factory.mktemp("stranded")
     reference_feed(folder / "feed")

@@ -22,7 +22,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.key_views import is_view, point, write_down
 from transition.keys import count_keys, frozen_keys
-from transition.moodle.database import quoted
+from transition.moodle.database import open_engine, quoted
 from transition.report.plan_table import plan_table
 from transition.restore.stage import under_way
 from transition.state import tables
@@ -45,7 +45,7 @@ def frozen(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Tem
     names = {"swap_moodle", "ecampus_transition", "ecampus_2026"}
     drop_databases(server, names)
     load_dump(server, reference / DUMP, "swap_moodle")
-    engine = sa.create_engine(server.url("swap_moodle"))
+    engine = open_engine(server.url("swap_moodle"))
     add_newcomers(engine)
     folder = tmp_path_factory.mktemp("swap")
     reference_feed(folder / "feed")

@@ -23,6 +23,7 @@ from transition.ex_changes import last_changes
 from transition.ex_return import bring_back
 from transition.expiry import spaces as expiry
 from transition.expiry.item import Item
+from transition.moodle.database import open_engine
 from transition.moodle.web_service import WebService
 from transition.plan import approved_by
 from transition.report.space_lines import SpaceLine, read_lines, read_people
@@ -70,7 +71,7 @@ class Years:
 def years(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Years]:
     folder = tmp_path_factory.mktemp(NAME)
     load_dump(server, reference / DUMP, f"{NAME}_moodle")
-    engine = sa.create_engine(server.url(f"{NAME}_moodle"))
+    engine = open_engine(server.url(f"{NAME}_moodle"))
     add_newcomers(engine)
     reference_feed(folder)
     platform = reference_platform(folder / "storage", name=NAME, archived_idnumber="apart")

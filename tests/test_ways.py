@@ -11,7 +11,7 @@ from demo.server import PrivateMariaDB
 from tests.support.campaign import reference_platform
 from transition import ways
 from transition.campaign import Campaign
-from transition.moodle.database import quoted
+from transition.moodle.database import open_engine, quoted
 from transition.ways import CHUNKS, SWAP, TableFacts, choose
 
 
@@ -64,7 +64,7 @@ def test_what_forbids_a_swap(campaign: Campaign, server: PrivateMariaDB) -> None
         connection.execute(sa.text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {moodle}.* TO 'limited'@'127.0.0.1'"))
         connection.execute(sa.text("GRANT ALL ON `ways\\_%`.* TO 'limited'@'127.0.0.1'"))
     url = server.url(campaign.moodle.schema).set(username="limited", password="secret")
-    limited = Campaign(campaign.platform, 2026, "ways", sa.create_engine(url, poolclass=sa.NullPool), dry_run=False)
+    limited = Campaign(campaign.platform, 2026, "ways", open_engine(url, poolclass=sa.NullPool), dry_run=False)
     assert "n'a pas les droits ALTER, CREATE, DROP, TRIGGER sur" in obstacle(limited, name, rule)
     with campaign.engine.connect() as connection:
         connection.execute(sa.text(f"GRANT ALTER, CREATE, DROP ON {moodle}.* TO 'limited'@'127.0.0.1'"))

@@ -19,6 +19,7 @@ from tests.support.etherpad_server import PadServer, pad_server
 from transition.campaign import Campaign
 from transition.etherpad.client import Etherpad
 from transition.filedir import EMPTY
+from transition.moodle.database import open_engine
 from transition.report.teachers import FIELDS, HEADINGS, past_dates
 from transition.rules.model import load_rules
 
@@ -85,7 +86,7 @@ def done(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempP
     subprocess.run(["tar", "--zstd", "-xf", reference / FILEDIR, "-C", folder / "moodledata"], check=True)
     drop_databases(server, SCHEMAS)
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE), poolclass=sa.NullPool)
+    engine = open_engine(server.url(MOODLE), poolclass=sa.NullPool)
     add_newcomers(engine)
     reference_feed(folder / "feed")
     connections = {"moodle": "m", "apogee": "a", "etherpad": "e"}

@@ -49,7 +49,8 @@ class Campaign:
 
     :param year: the start year of the academic year that the transition opens (2026 = 2026-2027).
     :param run_id: the run's name, as Airflow gives it.
-    :param server: an engine on the platform's database server; its database is Moodle's schema.
+    :param server: an engine of :func:`transition.moodle.database.open_engine` on the platform's database server; its
+        database is Moodle's schema.
     :param feed: where the Apogée feed comes from: a source, or the folder of its files (layout: ``transition.apogee``);
         stages that read no feed do without.
     :param etherpad: the server of the platform's pads; None: the platform declares none, they stay.
@@ -99,11 +100,10 @@ class Campaign:
 
     @cached_property
     def engine(self) -> sa.Engine:
-        """The server's engine, reading committed rows; the tables of ``state/tables.py`` are the platform's own."""
+        """The server's engine; the tables of ``state/tables.py`` are the platform's own."""
         return self.server.execution_options(
-            isolation_level="READ COMMITTED", schema_translate_map={tables.STATE: self.state_schema},
-            compiled_cache=STATEMENTS,
-        )  # fmt: skip
+            schema_translate_map={tables.STATE: self.state_schema}, compiled_cache=STATEMENTS
+        )
 
     @cached_property
     def moodle(self) -> MoodleDatabase:

@@ -1,7 +1,6 @@
 """Airflow connections, turned into what the library takes: a SQLAlchemy engine, a folder."""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from transition.errors import TransitionError, UnreachableError
+from transition.moodle.database import open_engine
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -53,18 +53,8 @@ def _mysql(conn_id: str) -> tuple[sa.Engine, Any]:
     connection.extra = json.dumps({**connection.extra_dejson, "charset": "utf8mb4"})
     hook = MySqlHook(connection=connection)
     # `creator`: the hook's own way to connect knows sockets and TLS, which its URL cannot carry.
-    # `hide_parameters`: what is written of students must not show in the log of a task whose statement fails.
-    made: sa.Engine = hook.get_sqlalchemy_engine({
-        "creator": hook.get_conn, "isolation_level": "READ COMMITTED", "pool_pre_ping": True, "hide_parameters": True,
-    })  # fmt: skip
-    sa.event.listen(made, "connect", _be_strict)
+    made = open_engine(sa.make_url(hook.get_uri()), creator=hook.get_conn, pool_pre_ping=True)
     return made, connection
-
-
-def _be_strict(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
-    """Have a value refused that its column cannot hold: a lax server cuts it off, and the original is then deleted."""
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
 
 
 def feed(apogee: str, teachers: str | None) -> "Source | None":

@@ -14,6 +14,7 @@ from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.campaign import reference_platform
 from transition.campaign import Campaign
 from transition.files import rules_folder
+from transition.moodle.database import open_engine
 from transition.spaces import record_contexts
 from transition.state import schema
 
@@ -28,7 +29,7 @@ Edit = Callable[[str, str], AbstractContextManager[None]]
 @pytest.fixture(scope="session")
 def backup_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE))
+    engine = open_engine(server.url(MOODLE))
     yield engine
     engine.dispose()
     drop_databases(server, {MOODLE, f"{NAME}_transition"})

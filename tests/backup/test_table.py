@@ -21,7 +21,7 @@ from transition.backup.rows import Selected, consistent_snapshot
 from transition.backup.runs import read_rows
 from transition.backup.table import Content, Values, read_back, write_table
 from transition.campaign import now
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, open_engine
 
 DATABASE = "moodle_values"
 BIG = 2**63 - 1
@@ -40,7 +40,7 @@ def values(server: PrivateMariaDB) -> Iterator[sa.Engine]:
     root = sa.create_engine(server.url(), isolation_level="AUTOCOMMIT")
     with root.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
-    engine = sa.create_engine(server.url(DATABASE))
+    engine = open_engine(server.url(DATABASE))
     metadata = sa.MetaData()
     sa.Table("mdl_odd", metadata, sa.Column("id", mysql.BIGINT(), primary_key=True),
              *(sa.Column(name, kind) for name, kind in COLUMNS.items()), mysql_engine="InnoDB")  # fmt: skip

@@ -19,6 +19,7 @@ from transition.calendars.form import Request, change
 from transition.campaign import Campaign, now
 from transition.decisions import still_excluded
 from transition.errors import TransitionError
+from transition.moodle.database import open_engine
 from transition.plan import fingerprint, stored_fingerprint
 from transition.restore.stage import Request as Restored
 from transition.restore.stage import restore
@@ -68,7 +69,7 @@ class World:
 def world(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     drop_databases(server, OURS)
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE))
+    engine = open_engine(server.url(MOODLE))
     add_newcomers(engine)
     folder = tmp_path_factory.mktemp("deferred")
     reference_feed(folder / "feed")

@@ -17,7 +17,7 @@ from tests.support.campaign import reference_platform
 from tests.support.dump import Rows, dump
 from transition.campaign import Campaign
 from transition.course_copy.stage import Request, copy_archived_course
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, open_engine
 
 MOODLE, NAME = "moodle_copy", "copie"
 STATE = ("course_copy", "held_setting", "journal", "run", "fence", "ex_change")
@@ -105,7 +105,7 @@ def prepared(
 ) -> Iterator[tuple[World, dict[str, Rows]]]:
     folder = tmp_path_factory.mktemp("copy")
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE), poolclass=sa.NullPool)
+    engine = open_engine(server.url(MOODLE), poolclass=sa.NullPool)
     described = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
     world = World(engine, folder, moodle_cli.install(folder / "cli", described, MOODLE), _add_target(engine))
     world.exchange.mkdir()

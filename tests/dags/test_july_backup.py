@@ -18,6 +18,7 @@ from transition.backup import components
 from transition.backup.manifest import verified_sets
 from transition.backup.stage import july_backup
 from transition.campaign import Campaign
+from transition.moodle.database import open_engine
 from transition.platforms import Dates, platform_names
 from transition.spaces import record_contexts
 from transition_airflow.tasks import stage_function
@@ -72,7 +73,7 @@ def moodle(server: PrivateMariaDB, reference: Path, tmp_path: Path, monkeypatch:
     load_dump(server, reference / DUMP, "ecampus_moodle")
     monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(server.airflow_connection("ecampus_moodle")))
     monkeypatch.setenv("TRANSITION_PLATFORMS", str(write_platform(reference_platform(tmp_path / "storage"), tmp_path)))
-    engine = sa.create_engine(server.url("ecampus_moodle"), poolclass=sa.NullPool)
+    engine = open_engine(server.url("ecampus_moodle"), poolclass=sa.NullPool)
     with engine.begin() as connection:  # a component of two words, and a space in it
         connection.execute(sa.text("UPDATE mdl_course_categories SET name = 'UFR Sciences' WHERE name = 'Ecampus'"))
     yield engine

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.enrolment.world import World
+from transition.moodle.database import open_engine
 
 MOODLE = "moodle_enrolment"
 PRISTINE = "moodle_enrolment_pristine"
@@ -22,7 +23,7 @@ OURS = {"ecampus_transition", "ecampus_2026"}
 
 @pytest.fixture(scope="session")
 def enrolment_moodle(server: PrivateMariaDB, reference: Path) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(server.url(MOODLE))
+    engine = open_engine(server.url(MOODLE))
     # test_ex_rename.py imports these fixtures: pytest then holds a second one of the same session.
     if not sa.inspect(sa.create_engine(server.url())).has_schema(MOODLE):
         load_dump(server, reference / DUMP, MOODLE)

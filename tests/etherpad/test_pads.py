@@ -17,6 +17,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError, UnreachableError
 from transition.etherpad import client, pads
 from transition.etherpad.client import Etherpad
+from transition.moodle.database import open_engine
 from transition.state import tables
 
 SCHEMAS = {"moodle_pads", "pads_transition"}
@@ -49,7 +50,7 @@ def campaigns(server: PrivateMariaDB, pad_host: PadServer, tmp_path: Path) -> It
     with sa.create_engine(server.url(), isolation_level="AUTOCOMMIT").connect() as connection:
         for name in sorted(SCHEMAS):
             connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine = sa.create_engine(server.url("moodle_pads"), poolclass=sa.NullPool)
+    engine = open_engine(server.url("moodle_pads"), poolclass=sa.NullPool)
     with engine.begin() as connection:
         for statement in TABLES:
             connection.execute(sa.text(statement))

@@ -16,6 +16,7 @@ from tests.support.campaign import add_newcomers, reference_feed, reference_plat
 from tests.support.dump import Rows, dump
 from transition import ways
 from transition.campaign import Campaign
+from transition.moodle.database import open_engine
 
 MOODLE, NAME = "moodle_restore", "restauration"
 
@@ -71,7 +72,7 @@ class Site:
         return self.folder / "saved"
 
     def campaign(self) -> Campaign:
-        engine = sa.create_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
+        engine = open_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
         platform = reference_platform(self.folder / "storage", name=NAME, dataroot=str(self.folder / "moodledata"))
         return Campaign(platform, 2026, "transition", engine, feed=self.folder / "feed", dry_run=False)
 

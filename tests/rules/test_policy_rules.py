@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.rules.expected_rows import EXPECTED, IN, KEPT, REPEATER, TEACHERS, contexts
 from transition.audit import Uncovered, uncovered, unknown_to
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, open_engine
 from transition.moodle.references import References
 from transition.rules.compile import Scope, absent_tables, compile_rule, moved_tables, unknown_columns
 from transition.rules.kept import kept_rows, load_kept
@@ -50,7 +50,7 @@ class Reached:
 
 def compiled(server: PrivateMariaDB, moodle_schema: str, state: str) -> Iterator[Reached]:
     """Everything that the rules select of a Moodle, with a state schema that lasts as long as the generator."""
-    engine = sa.create_engine(server.url(moodle_schema)).execution_options(schema_translate_map={tables.STATE: state})
+    engine = open_engine(server.url(moodle_schema)).execution_options(schema_translate_map={tables.STATE: state})
     with engine.begin() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {state}"))
     tables.metadata.create_all(engine, tables=COURSE_TABLES)

@@ -18,6 +18,7 @@ from tests.support.campaign import reference_platform
 from transition.apogee import tables as _apogee_tables  # noqa: F401  (declares its tables)
 from transition.campaign import Campaign
 from transition.enrolment import tables as _enrolment_tables  # noqa: F401
+from transition.moodle.database import open_engine
 from transition.rules.model import load_rules
 from transition.state import tables
 
@@ -69,7 +70,7 @@ def small_moodle(server: PrivateMariaDB, storage: Path) -> Iterator[Campaign]:
         connection.exec_driver_sql(f"USE {MOODLE}")
         create_tables(connection)
     engine.dispose()
-    engine = sa.create_engine(server.url(MOODLE))
+    engine = open_engine(server.url(MOODLE))
     campaign = Campaign(reference_platform(storage, name=NAME), 2026, "essai", engine)
     tables.metadata.create_all(campaign.engine)
     with campaign.engine.begin() as connection:

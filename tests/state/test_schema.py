@@ -13,6 +13,7 @@ import transition.restore.tables  # noqa: F401  (these modules declare their tab
 from demo.server import PrivateMariaDB
 from tests.support.campaign import reference_platform
 from transition.campaign import Campaign
+from transition.moodle.database import open_engine
 from transition.state import schema, tables
 
 
@@ -34,7 +35,7 @@ def test_migrations_and_declarations_agree(server: PrivateMariaDB, tmp_path: Pat
             connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}"))
         connection.execute(sa.text("CREATE DATABASE declared CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
         connection.execute(sa.text("CREATE DATABASE moodle_of_nobody"))
-    engine = sa.create_engine(server.url("moodle_of_nobody"))
+    engine = open_engine(server.url("moodle_of_nobody"))
     tables.metadata.create_all(engine.execution_options(schema_translate_map={tables.STATE: "declared"}))
     campaign = Campaign(reference_platform(tmp_path, name="migrated"), 2026, "run", engine)
     schema.upgrade(campaign)

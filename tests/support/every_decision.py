@@ -22,6 +22,7 @@ from tests.support.dump import Rows, dump
 from tests.support.feed import element, registrations, write_year
 from transition.apogee import tables as apogee
 from transition.campaign import Campaign, now
+from transition.moodle.database import open_engine
 from transition.state import schema
 
 MOODLE, NAME = "moodle_every_decision", "matrice"
@@ -94,7 +95,7 @@ def write_feed(folder: Path) -> None:
 def carried_out(server: PrivateMariaDB, reference: Path, folder: Path) -> Iterator[Done]:
     drop_databases(server, SCHEMAS)
     load_dump(server, reference / DUMP, MOODLE)
-    engine = sa.create_engine(server.url(MOODLE), poolclass=sa.NullPool)
+    engine = open_engine(server.url(MOODLE), poolclass=sa.NullPool)
     add_newcomers(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE mdl_course SET idnumber = 'm2chi305' WHERE id = 4"))

@@ -15,6 +15,7 @@ from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, PROJECT, drop_databases, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, write_platform
 from tests.support.dump import Rows, dump
+from transition.moodle.database import open_engine
 
 YEAR = "2026"
 SCHEMAS = {"ecampus_moodle", "ecampus_transition", f"ecampus_{YEAR}"}
@@ -78,7 +79,7 @@ def new_site(server: PrivateMariaDB, reference: Path, folder: Path) -> Iterator[
     """The real database, before anything ran; dropped in the end."""
     drop_databases(server, SCHEMAS)
     load_dump(server, reference / DUMP, "ecampus_moodle")
-    engine = sa.create_engine(server.url("ecampus_moodle"), poolclass=sa.NullPool)
+    engine = open_engine(server.url("ecampus_moodle"), poolclass=sa.NullPool)
     add_newcomers(engine)
     yield Site(server, engine, folder)
     engine.dispose()
