@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
-from transition import plan
+from transition import plan, ways
 from transition.campaign import Campaign, now
 from transition.expiry.item import load
 from transition.expiry.stage import list_due
@@ -63,6 +63,9 @@ class World:
         )  # fmt: skip
         sums = dict(self.execute(f"CHECKSUM TABLE {', '.join(name for (name,) in tables)}"))
         return sums | {str(path): path.read_bytes() for path in self.storage.rglob("*") if path.is_file()}
+
+    def tables(self, schema: str) -> set[str]:
+        return {name for (name,) in self.execute(f"SHOW TABLES FROM {schema}")}
 
     def schemas(self) -> set[str]:
         return {name for (name,) in self.execute("SHOW DATABASES") if name.startswith(f"{NAME}_2")}
@@ -177,8 +180,12 @@ def world(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Temp
     platform = reference_platform(folder / "storage", name=NAME)
     codes = ("LI3INF02",)
     campaign = Campaign(platform, 2026, "run-2026", engine, feed=folder / "feed", dry_run=False, courses=codes)
-    run_chain(campaign)
+    with pytest.MonkeyPatch.context() as patch:  # as on a large platform: its archive has tables of every kind
+        patch.setattr(ways, "SWAP_ROWS", 1)
+        patch.setattr(ways, "SWAP_SHARE", 0.0)
+        run_chain(campaign)
     world = World(campaign, server)
+    assert "key_of_spaces" in world.tables(f"{NAME}_2026")
     yield world
     names = {MOODLE, STATE, *world.schemas()}
     engine.dispose()
