@@ -72,7 +72,7 @@ class Site:
         return self.folder / "saved"
 
     def campaign(self) -> Campaign:
-        engine = open_engine(self.server.url(MOODLE), poolclass=sa.NullPool)
+        engine = open_engine(self.server.url(MOODLE))
         platform = reference_platform(self.folder / "storage", name=NAME, dataroot=str(self.folder / "moodledata"))
         return Campaign(platform, 2026, "transition", engine, feed=self.folder / "feed", dry_run=False)
 

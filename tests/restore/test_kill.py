@@ -94,6 +94,7 @@ def in_a_process(campaign: Campaign, hook: Callable[[str], None]) -> bool:
     """Restore in a process of its own, listening; False if it was killed."""
     child = os.fork()
     if child == 0:
+        campaign.server.dispose(close=False)  # its connections are the parent's
         listen(hook)
         status = 1
         try:
