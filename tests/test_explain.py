@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tests.support.campaign import add_newcomers, reference_feed, reference_plat
 from transition import caps, frozen, ways
 from transition.backup.coverage import stale_spaces
 from transition.backup.rows import backup_traces, selected_rows
-from transition.campaign import Campaign
+from transition.campaign import Campaign, now
+from transition.expiry.stage import list_due
 from transition.keys import temporary_keys
 from transition.moodle.database import open_engine
 from transition.plan import count_lines
@@ -63,7 +65,7 @@ class Site:
 
     The plans of statements, by their text: ``reading``, of the log for a backup of some spaces and of many;
     ``planning``, of what comes before the purge, the freeze included; ``moving``, within it; ``swapping``, of
-    the tables that it swaps.
+    the tables that it swaps; ``beside``, of exports and new names.
     """
 
     server: PrivateMariaDB
@@ -72,6 +74,7 @@ class Site:
     planning: dict[str, list[Any]]
     moving: dict[str, list[Any]]
     swapping: dict[str, list[Any]]
+    beside: dict[str, list[Any]]
 
     def campaign(self, run_id: str = "explained") -> Campaign:
         """The campaign, or a later one, on the server as it runs now."""
@@ -89,7 +92,7 @@ def site(reference: Path) -> Iterator[Site]:
     ):
         load_dump(server, reference / DUMP, MOODLE)
         grow(server, MOODLE)
-        site = Site(server, Path(folder), [], {}, {}, {})
+        site = Site(server, Path(folder), [], {}, {}, {}, {})
         campaign = site.campaign()
         add_newcomers(campaign.server)
         reference_feed(site.folder / "feed")
@@ -104,11 +107,15 @@ def site(reference: Path) -> Iterator[Site]:
         with pytest.MonkeyPatch.context() as patch:
             for module in (ways, frozen):
                 patch.setattr(module, "choose_all", swapping(ways.choose_all))
-            run_chain(campaign, ["grade_exports", "plan", "approval", "maintenance_on"])
+            with explained(campaign.server, "FROM") as beside:
+                run_chain(campaign, ["grade_exports"])
+            run_chain(campaign, ["plan", "approval", "maintenance_on"])
             with explained(campaign.server) as plans:
                 run_chain(campaign, ["freeze"])
         site.planning.update(plans)
-        run_chain(campaign, ["ex_rename"])
+        with explained(campaign.server, "WHERE") as renaming:
+            run_chain(campaign, ["ex_rename"])
+        site.beside.update({**beside, **renaming})
         with explained(campaign.server) as plans:
             caps.record(campaign)
             run_chain(campaign, ["purge"])
@@ -166,7 +173,12 @@ def explained(engine: sa.Engine, word: str = "JOIN") -> Iterator[dict[str, list[
 
     def explain(_: object, cursor: Any, statement: str, parameters: Any, __: object, many: bool) -> None:
         words = statement.lstrip("( \n").upper()
-        if not many and statement not in plans and words.startswith(("SELECT", "INSERT", "DELETE")) and word in words:
+        if (
+            not many
+            and statement not in plans
+            and words.startswith(("SELECT", "INSERT", "DELETE", "UPDATE"))
+            and word in words
+        ):
             with cursor.connection.cursor() as other:
                 other.execute(f"EXPLAIN {statement}", parameters)
                 names = [column[0] for column in other.description]
@@ -213,6 +225,13 @@ def test_the_log_is_read_from_end_to_end(site: Site) -> None:
     assert steps == 2 * [[(f"mdl_{LOG}", "ALL"), ("spaces", "eq_ref")], [(f"mdl_{LOG}", "index"), ("spaces", "eq_ref")]]
     sorts = ["filesort" in (plan[0]["Extra"] or "") for plan in site.reading]
     assert sorts == 2 * [True, False], "of the states by space, not of the whole log"
+
+
+def test_the_statements_of_exports_and_names(site: Site) -> None:
+    assert len(site.beside) > 50
+    assert len([statement for statement in site.beside if statement.startswith("UPDATE")]) > 5
+    found = [whole for statement, plan in site.beside.items() for whole in scans(statement, plan)]
+    assert not found, "\n\n".join(found)
 
 
 def test_the_statements_of_plan_backup_freeze_and_purge(site: Site) -> None:
@@ -285,6 +304,12 @@ def test_the_statements_that_read_the_archive(site: Site) -> None:
     read, whole = archive_steps(archive, plans)
     assert read > 1_000
     assert not whole, "\n\n".join(whole)
+    due = site.campaign("due")
+    with explained(due.server, "FROM") as of_expiry:
+        list_due(due, now() + timedelta(days=500))
+    of_moodle = {text: plan for text, plan in of_expiry.items() if archive not in text}  # the archive is read whole
+    assert len(of_moodle) > 10
+    assert [found for text, plan in of_moodle.items() for found in scans(text, plan)] == []
     with explained(campaign.server) as backwards, campaign.server.connect() as connection:
         join = f"{archive}.mdl_forum_read p STRAIGHT_JOIN ecampus_transition.restore_row r ON r.id = p.id"
         connection.execute(sa.text(f"SELECT COUNT(*) FROM {join}"))
