@@ -23,6 +23,11 @@ from sqlalchemy.exc import OperationalError
 
 HOST = "127.0.0.1"
 USER = "transition"
+# As MySQL 8 has them by default: what it would refuse is refused here too.
+_MODES = (
+    "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+    "NO_ENGINE_SUBSTITUTION"
+)
 START_SECONDS = 60
 STOP_SECONDS = 60
 
@@ -215,6 +220,7 @@ class PrivateMariaDB:
             f"--init-file={first_words}",
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_unicode_ci",
+            f"--sql-mode={_MODES}",
             "--innodb-buffer-pool-size=192M",
             "--innodb-log-file-size=96M",
             "--innodb-flush-log-at-trx-commit=2",

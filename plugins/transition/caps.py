@@ -172,7 +172,7 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
         .outerjoin(ex_change, sa.and_(ex_change.c.year == done.c.year, ex_change.c.courseid == done.c.courseid))
     )
     mine = decision.c.decision == "archive"
-    archives = sa.or_(mine, ex_change.c.courseid.is_not(None))
+    archives = sa.or_(mine, ex_change.c.courseid.is_not(None)).label("archives")
     query = (
         sa.select(space_component.c.component, archives, sa.func.sum(sa.case((mine, 1), else_=0)), sa.func.count())
         .select_from(joined)
@@ -180,7 +180,7 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
             decision.c.run == campaign.run,
             sa.or_(decision.c.decision.in_(_MODELLED), done.c.courseid.is_not(None)),
         )
-        .group_by(space_component.c.component, archives)
+        .group_by(space_component.c.component, "archives")
     )
     archived, modelled, new = Counter[str](), Counter[str](), Counter[str]()
     for component, goes, by_this_run, count in connection.execute(query):
