@@ -19,7 +19,7 @@ stop:  ## Stop the demonstration and all that it started
 
 test:  ## Run the whole test suite, on a private MariaDB (ARGS="-k plan" to choose)
 	@bin/bootstrap dev
-	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint:  ## Check style and types
 	@bin/bootstrap dev

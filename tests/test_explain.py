@@ -309,7 +309,8 @@ def test_the_statements_that_read_the_archive(site: Site) -> None:
         list_due(due, now() + timedelta(days=500))
     of_moodle = {text: plan for text, plan in of_expiry.items() if archive not in text}  # the archive is read whole
     assert len(of_moodle) > 10
-    assert [found for text, plan in of_moodle.items() for found in scans(text, plan)] == []
+    large = {text: plan for text, plan in of_moodle.items() if plan[0]["table"] not in SMALL}
+    assert [found for text, plan in large.items() for found in scans(text, plan)] == []
     with explained(campaign.server) as backwards, campaign.server.connect() as connection:
         join = f"{archive}.mdl_forum_read p STRAIGHT_JOIN ecampus_transition.restore_row r ON r.id = p.id"
         connection.execute(sa.text(f"SELECT COUNT(*) FROM {join}"))
