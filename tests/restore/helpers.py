@@ -48,21 +48,6 @@ def moved_of(world: World, table: str, courseid: int) -> set[int]:
     return {id_ for (id_,) in world.execute(f"SELECT id FROM {ARCHIVE}.key_{table} WHERE courseid = {courseid}")}
 
 
-def all_moved(world: World, courseid: int) -> dict[str, Rows]:
-    """Every row of a space that was moved, by table: as it was before. Asks the archive schema."""
-    tables = world.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = :at", at=ARCHIVE)
-    names = {name.removeprefix("key_") for (name,) in tables if name.startswith("key_")} & world.before.keys()
-    moved = {name: moved_of(world, name, courseid) for name in names}
-    return {name: {id_: world.before[name][id_] for id_ in ids} for name, ids in moved.items() if ids}
-
-
-def is_back(world: World, moved: dict[str, Rows]) -> bool:
-    """Whether all these rows are in Moodle as they were, and the contents of their files."""
-    after, here = world.dump(), {Path(path).name for path in world.files()}
-    contents = {row["contenthash"] for row in moved["files"].values()} & {Path(path).name for path in world.contents}
-    return contents <= here and all(row == after[name].get(id_) for name in moved for id_, row in moved[name].items())
-
-
 def course_of(world: World, submission: int) -> int:
     """The course of an assignment's submission."""
     return int(world.before["assign"][world.before["assign_submission"][submission]["assignment"]]["course"])
