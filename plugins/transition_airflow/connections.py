@@ -53,8 +53,7 @@ def _mysql(conn_id: str) -> tuple[sa.Engine, Any]:
     connection.extra = json.dumps({**connection.extra_dejson, "charset": "utf8mb4"})
     hook = MySqlHook(connection=connection)
     # `creator`: the hook's own way to connect knows sockets and TLS, which its URL cannot carry.
-    made = open_engine(sa.make_url(hook.get_uri()), creator=hook.get_conn, pool_pre_ping=True)
-    return made, connection
+    return open_engine(sa.make_url(hook.get_uri()), creator=hook.get_conn, pool_pre_ping=True), connection
 
 
 def feed(apogee: str, teachers: str | None) -> "Source | None":
