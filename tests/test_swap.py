@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain, swap_every_table
 from tests.support.dump import Rows, dump
 from transition import maintenance, move, swap, verify, ways
 from transition.campaign import Campaign
@@ -53,8 +53,7 @@ def frozen(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Tem
         reference_platform(folder / "storage"), 2026, "frozen", engine, dry_run=False, feed=folder / "feed"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ways, "SWAP_ROWS", 1)
-        patch.setattr(ways, "SWAP_SHARE", 0.0)
+        swap_every_table(patch)
         run_chain(campaign, FROZEN)
     yield campaign
     engine.dispose()

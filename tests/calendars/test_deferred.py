@@ -12,9 +12,15 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.rules.expected_rows import EXPECTED, IN, TEACHERS
-from tests.support.campaign import NEWCOMERS, add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import (
+    NEWCOMERS,
+    add_newcomers,
+    reference_feed,
+    reference_platform,
+    run_chain,
+    swap_every_table,
+)
 from tests.support.dump import Rows, compare, dump
-from transition import ways
 from transition.calendars.due import Due, due_spaces, refuse_unfinished
 from transition.calendars.form import Request, change
 from transition.campaign import Campaign, now
@@ -88,8 +94,7 @@ def world(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Temp
     }
     traces |= {table: _ids(engine, table, where) for table, where in LEAVING.items()}
     with pytest.MonkeyPatch.context() as patch:  # August swaps its tables, the space's own night moves chunks of them
-        patch.setattr(ways, "SWAP_ROWS", 1)
-        patch.setattr(ways, "SWAP_SHARE", 0.0)
+        swap_every_table(patch)
         run_chain(first)
     yield World(engine, first, before, {table: ids for table, ids in traces.items() if ids}, dump(engine, MOODLE))
     engine.dispose()

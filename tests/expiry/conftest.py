@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
-from transition import plan, ways
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain, swap_every_table
+from transition import plan
 from transition.campaign import Campaign, now
 from transition.expiry.item import load
 from transition.expiry.stage import list_due
@@ -181,8 +181,7 @@ def world(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.Temp
     codes = ("LI3INF02",)
     campaign = Campaign(platform, 2026, "run-2026", engine, feed=folder / "feed", dry_run=False, courses=codes)
     with pytest.MonkeyPatch.context() as patch:  # as on a large platform: its archive has tables of every kind
-        patch.setattr(ways, "SWAP_ROWS", 1)
-        patch.setattr(ways, "SWAP_SHARE", 0.0)
+        swap_every_table(patch)
         run_chain(campaign)
     world = World(campaign, server)
     assert "key_of_spaces" in world.tables(f"{NAME}_2026")

@@ -12,9 +12,8 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, QUICK, load_dump, server_folder, unpack_filedir
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain, swap_every_table
 from tests.support.dump import Rows, dump
-from transition import ways
 from transition.campaign import Campaign
 from transition.moodle.database import open_engine
 
@@ -128,8 +127,7 @@ def carried_over(reference: Path, *, swapped: bool = False) -> Iterator[Site]:
         reference_feed(folder / "feed")
         site.before.update(dump(campaign.server, MOODLE))
         if swapped:
-            patch.setattr(ways, "SWAP_ROWS", 1)
-            patch.setattr(ways, "SWAP_SHARE", 0.0)
+            swap_every_table(patch)
         run_chain(campaign)
         patch.undo()
         site.reset.update(dump(campaign.server, MOODLE))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 import yaml
 
@@ -80,6 +81,12 @@ def add_newcomers(engine: sa.Engine) -> None:
                 sa.text(f"INSERT INTO mdl_user ({names}) SELECT {values} FROM mdl_user WHERE username = '22300001'"),
                 {"name": name},
             )
+
+
+def swap_every_table(patch: pytest.MonkeyPatch) -> None:
+    """Have every table swapped that can be, however few of its rows go."""
+    patch.setattr("transition.ways.SWAP_ROWS", 1)
+    patch.setattr("transition.ways.SWAP_SHARE", 0.0)
 
 
 def run_chain(campaign: Campaign, stages: Sequence[str] = ()) -> None:
