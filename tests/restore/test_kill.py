@@ -92,9 +92,9 @@ def listen(hook: Callable[[str], None]) -> None:
 
 def in_a_process(campaign: Campaign, hook: Callable[[str], None]) -> bool:
     """Restore in a process of its own, listening; False if it was killed."""
+    campaign.server.dispose()  # a child that drops the parent's connections closes them, for the parent too
     child = os.fork()
     if child == 0:
-        campaign.server.dispose(close=False)  # its connections are the parent's
         listen(hook)
         status = 1
         try:
