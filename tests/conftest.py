@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis.strategies import none
 from xdist.scheduler import LoadFileScheduling
 
 from demo.server import PrivateMariaDB
@@ -62,6 +64,12 @@ def pytest_configure() -> None:
     """Keep the compiled statements of many campaigns: they are the same ones."""
     STATEMENTS.capacity = 20_000
     collect_garbage_rarely()
+
+
+@pytest.hookimpl(trylast=True)  # hypothesis warns of use before its own
+def pytest_sessionstart() -> None:
+    """Use hypothesis once: its first use looks through the whole heap, which is still small."""
+    given(none())(lambda _: None)()
 
 
 class ByFixture(LoadFileScheduling):
