@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, in_months, moodle_command, reasons
 from tests.support.backup_sets import LOSSES, add_older
 from tests.support.dump import Difference, compare, dump
-from transition import storage
+from transition import journal, storage
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
 from transition.expiry import stage
@@ -83,11 +83,27 @@ def test_who_else_is_at_work_refuses(old: World) -> None:
     old.execute(f"UPDATE {STATE}.maintenance SET reopened_at = closed_at")
     verified = f"{STATE}.journal SET action = :now WHERE stage = 'verify' AND year = 2026 AND action = :before"
     old.execute(f"UPDATE {verified}", now="undone", before="done")
-    with pytest.raises(TransitionError, match="l'exécution run-2026 n'est pas terminée"):
+    with pytest.raises(TransitionError, match="l'exécution run-2026 est figée et n'est pas terminée"):
         list_due(campaign)
     old.execute(f"UPDATE {verified}", now="done", before="undone")
     assert len(due_items(campaign)) == 8
     assert old.files(2021, "backup")
+
+
+def test_a_campaign_that_is_given_up_before_its_plan_is_frozen_stops_counting_after_a_week(old: World) -> None:
+    given_up = old.open("given up")
+    with journal.stage(given_up, "preflight"):
+        given_up.take_fence()
+    with pytest.raises(TransitionError, match="given up n'est pas terminée : attendez sa fin ; abandonnée"):
+        list_due(old.open("too early"))
+    later = f"UPDATE {STATE}.journal SET at = at - INTERVAL :days DAY WHERE run = {given_up.run}"
+    old.execute(later, days=7)
+    with pytest.raises(TransitionError, match="given up n'est pas terminée"):
+        list_due(old.open("too early"))
+    old.execute(later, days=2)
+    expire(old.listed("later", now()))
+    with pytest.raises(TransitionError, match="L'exécution given up n'a plus la main"):
+        given_up.check_fence()
 
 
 def test_only_a_person_s_approval_of_a_run_that_is_not_dry(old: World) -> None:

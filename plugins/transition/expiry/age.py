@@ -3,13 +3,15 @@
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from transition.campaign import Campaign
+from transition.campaign import Campaign, now
 from transition.french import day
 from transition.state import tables
+
+_GIVEN_UP = timedelta(days=8)  # after its last task; approvals of a plan take days
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,30 @@ def read_ages(campaign: Campaign) -> Ages:
 
 
 def open_campaign(campaign: Campaign) -> Iterator[str]:
-    """A campaign that holds the platform and is not verified yet: the finding, if so."""
+    """A campaign that holds the platform and is not verified yet: the finding, if so.
+
+    One that never froze its plan, and is silent since :data:`_GIVEN_UP`, does not count: it has written nothing in
+    Moodle, and once the expiry has taken the platform it can only start again from its preflight.
+    """
     fence, run, entry = tables.fence, tables.run, tables.journal.c
-    holder = sa.select(run.c.number, run.c.run_id).join(fence, fence.c.run == run.c.number)
+    holder = sa.select(run.c.number, run.c.run_id, run.c.frozen_at).join(fence, fence.c.run == run.c.number)
     with campaign.engine.connect() as connection:
         held = connection.execute(holder).one_or_none()
         if held is None:
             return
-        stages = sa.select(entry.stage, entry.action).where(entry.run == held.number).distinct()
-        seen = {(stage, action) for stage, action in connection.execute(stages)}
+        stages = sa.select(entry.stage, entry.action, sa.func.max(entry.at)).where(entry.run == held.number)
+        seen = {
+            (stage, action): at for stage, action, at in connection.execute(stages.group_by(entry.stage, entry.action))
+        }
     # Only a campaign has a preflight: a restore takes the platform too, and is over when its lock is free.
-    if ("preflight", "started") in seen and ("verify", "done") not in seen:
+    if ("preflight", "started") not in seen or ("verify", "done") in seen:
+        return
+    if held.frozen_at:
+        yield f"l'exécution {held.run_id} est figée et n'est pas terminée : terminez-la, ou relancez-en une"
+    elif (until := max(seen.values()) + _GIVEN_UP) > now():
         yield (
-            f"l'exécution {held.run_id} n'est pas terminée : attendez sa fin ou, si elle est abandonnée, videz la table"
-            f" fence du schéma {campaign.state_schema}"
+            f"l'exécution {held.run_id} n'est pas terminée : attendez sa fin ; abandonnée, elle ne compte plus à partir"
+            f" du {day(until, campaign.platform.zone)}"
         )
 
 
@@ -70,7 +82,7 @@ def months_after(moment: datetime, months: int) -> datetime:
     return moment.replace(year=year, month=month + 1, day=min(moment.day, monthrange(year, month + 1)[1]))
 
 
-def too_young(campaign: Campaign, since: datetime, months: int, now: datetime) -> str:
+def too_young(campaign: Campaign, since: datetime, months: int, moment: datetime) -> str:
     """Until when what is so old must be kept, a French sentence; '' if it is due."""
     until = months_after(since, months)
-    return f"à garder jusqu'au {day(until, campaign.platform.zone)}" if until > now else ""
+    return f"à garder jusqu'au {day(until, campaign.platform.zone)}" if until > moment else ""
