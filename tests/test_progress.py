@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from transition.french import duration
 from transition.progress import Progress
 
 
@@ -15,6 +16,14 @@ def test_counts_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         for _ in range(4):
             work.step(600)
     assert [record.getMessage() for record in caplog.records] == [
-        "Sauvegarde : 2 tables sur 4, 1200 lignes, 100 lignes/s, reste environ 12 s",
-        "Sauvegarde : 4 tables sur 4, 2400 lignes, 120 lignes/s, reste environ 0 s",
+        "Sauvegarde : 2 tables sur 4, 1\u00a0200 lignes, 100 lignes/s, reste environ 12 s",
+        "Sauvegarde : 4 tables sur 4, 2\u00a0400 lignes, 120 lignes/s, reste environ 0 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (89.4, "89 s"), (90, "2 min"), (5_369, "89 min"), (5_400, "1 h 30"), (43_200, "12 h 00")],
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown

@@ -28,8 +28,8 @@ redevient ce qu'il était.
 
 ## Lancer
 
-« Trigger » ouvre le formulaire. D'abord à blanc, pour lire le plan (journal de la tâche `plan`) ; puis `dry_run`
-décoché : la chaîne attend à `approval.decide` qu'une personne approuve le plan (« Required Actions »). Par l'API :
+« Déclencher » ouvre le formulaire. D'abord à blanc, pour lire le plan (journal de la tâche `plan`) ; puis `dry_run`
+décoché : la chaîne attend à `approval.decide` qu'une personne approuve le plan (« Actions requises »). Par l'API :
 
 ```json
 {"year": 2026, "dry_run": true, "courses": ["LI3INF01", "LI3INF02"]}
@@ -38,18 +38,19 @@ décoché : la chaîne attend à `approval.decide` qu'une personne approuve le p
 `courses` vide : tous les espaces. Un plan qui dépasse un seuil de la plateforme (part ou nombre d'espaces archivés,
 d'étudiants désinscrits, de lignes déplacées) le dit en tête et s'arrête aussi à `approval.exceed` : une seconde
 personne doit l'approuver. L'exécution programmée (chaque année en août) n'est jamais à blanc et attend, elle
-aussi, l'approbation. Une date manquée n'est jamais rattrapée.
+aussi, l'approbation. Une date manquée de plus de 24 heures n'est jamais rattrapée.
 
 ## Arrêter
 
-Avant l'approbation : refusez le plan, rien n'est écrit. Après : marquez l'exécution « failed ». Chaque déplacement est
-une suite de petites transactions : un arrêt, même brutal, ne perd rien et ne répète rien. Si Airflow lui-même est tué,
-Moodle reste en maintenance : « Clear » sur `maintenance_off` le rouvre.
+Avant l'approbation : refusez le plan, rien n'est écrit. Après : marquez l'exécution « Échoué » ; Moodle est rouvert, et
+elle finit en rouge. Ne mettez pas le DAG en pause : rien ne rouvrirait Moodle. Chaque déplacement est une suite de
+petites transactions : un arrêt, même brutal, ne perd rien et ne répète rien. Si Airflow lui-même est tué, Moodle reste
+en maintenance : « Réinitialiser » sur `maintenance_off` le rouvre.
 
 ## Reprendre
 
-Corrigez ce que dit la tâche en rouge, puis « Clear » sur elle, avec « Downstream ». Relancer ce qui est déjà fait ne
-change rien.
+Corrigez ce que dit la tâche en rouge, puis « Réinitialiser » sur elle, avec « En aval », mais sans « Réinitialiser
+uniquement les tâches échouées », qui laisserait Moodle ouvert. Relancer ce qui est déjà fait ne change rien.
 
 ## Annuler
 

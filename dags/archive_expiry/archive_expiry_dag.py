@@ -10,10 +10,10 @@ mois, cette chaîne liste ce qui est à l'échéance, attend l'approbation d'une
 | tâche | effet |
 |---|---|
 | `list_due` | liste ce qui est à l'échéance, et ce qui est conservé et pourquoi ; ne supprime rien |
-| `approve` | une personne lit la liste (« Required Actions ») et approuve ou refuse, toujours |
+| `approve` | une personne lit la liste (« Actions requises ») et approuve ou refuse, toujours |
 | `expire` | vérifie que rien n'a changé, écrit la preuve, supprime ou masque, vérifie qu'il ne reste rien |
 
-S'il n'y a rien à l'échéance, `approve` et `expire` sont « skipped ».
+S'il n'y a rien à l'échéance, `approve` et `expire` sont « Ignoré ».
 
 ## Ce qui compte
 
@@ -26,12 +26,12 @@ S'il n'y a rien à l'échéance, `approve` et `expire` sont « skipped ».
 
 ## Lancer
 
-« Trigger » ouvre le formulaire : `dry_run` coché, la chaîne s'arrête à la liste.
+« Déclencher » ouvre le formulaire : `dry_run` coché, la chaîne s'arrête à la liste.
 
 ## Arrêter, reprendre
 
-« Reject », ou ne rien faire : rien n'est supprimé. Un arrêt, même brutal, se reprend par « Clear » sur `expire`. Elle
-refuse de démarrer pendant une transition, une restauration ou un exercice, et dit pourquoi.
+« Reject », ou ne rien faire : rien n'est supprimé. Un arrêt, même brutal, se reprend par « Réinitialiser » sur
+`expire`. Elle refuse de démarrer pendant une transition, une restauration ou un exercice, et dit pourquoi.
 """
 
 from datetime import timedelta

@@ -12,15 +12,16 @@ annuelle. Rien ne change dans Moodle : ce qui est saisi compte pour la prochaine
 | `decale` | `fin` | l'espace ne change pas avant cette date : pour une ouverture en cours d'année, sa veille |
 | `exclu` | aucune | l'espace ne change pas de l'année |
 
-`fin` est le jour de la réinitialisation, dans la nuit qui le commence (DAG `deferred_resets_{name}`).
+`fin` est le jour de la réinitialisation, à 3 h du matin (DAG `deferred_resets_{name}`) : donnez le lendemain du dernier
+jour d'accès.
 
 ## Lancer
 
-« Trigger » ouvre le formulaire. Par l'API :
+« Déclencher » ouvre le formulaire. Par l'API :
 
 ```json
 {"action": "add", "year": 2026, "cible_type": "element", "cible": "LI3INF01", "type": "fermeture_tardive",
- "fin": "2026-10-31", "motif": "Seconde session en octobre", "demandeur": "Zoé Lambert"}
+ "fin": "2026-11-01", "motif": "Seconde session en octobre", "demandeur": "Zoé Lambert"}
 ```
 
 - `action` : `show` affiche l'année, `add` ajoute une saisie, `import` en ajoute plusieurs, `withdraw` retire la saisie
@@ -31,7 +32,7 @@ annuelle. Rien ne change dans Moodle : ce qui est saisi compte pour la prochaine
 
 ```
 annee;cible_type;cible;type;debut;fin;motif;demandeur
-2026;etape;SL3INF;fermeture_tardive;;2026-10-31;Seconde session en octobre;Zoé Lambert
+2026;etape;SL3INF;fermeture_tardive;;2026-11-01;Seconde session en octobre;Zoé Lambert
 ```
 
 ## Ce qui est vérifié

@@ -11,7 +11,7 @@ enseignant.
 
 ## Lancer
 
-« Trigger » ouvre le formulaire. Par l'API :
+« Déclencher » ouvre le formulaire. Par l'API :
 
 ```json
 {"source": "ex_LI3INF02", "target": "LI3INF07", "confirm_not_empty": false, "again": false}

@@ -17,7 +17,7 @@ L'année est celle de la campagne : un espace de 2026-2027 qui ouvre en janvier 
 fermeture est retirée (DAG `calendar_exceptions_{name}`), l'espace est traité la nuit suivante. Un espace déjà
 traité et vérifié ne l'est jamais deux fois.
 
-La première tâche, `due`, dit dans son journal quels espaces sont dus. **Aucun : tout le reste est « skipped »** ; rien
+La première tâche, `due`, dit dans son journal quels espaces sont dus. **Aucun : tout le reste est « Ignoré »** ; rien
 n'est fait, ce n'est pas une erreur.
 
 ## Ce qu'elle change, ce qu'elle ne change jamais
@@ -32,7 +32,8 @@ maintenance** dès l'approbation et jusqu'à `maintenance_off` : approuvez à un
 
 ## Lancer
 
-La nuit, à 3 h, si le DAG est actif. « Trigger » ouvre le formulaire : d'abord à blanc, pour lire le plan. Par l'API :
+La nuit, à 3 h, si le DAG est actif. « Déclencher » ouvre le formulaire : d'abord à blanc, pour lire le plan. Par
+l'API :
 
 ```json
 {"year": null, "dry_run": true}
@@ -43,8 +44,8 @@ disant laquelle.
 
 ## Arrêter, reprendre, annuler
 
-Comme la transition annuelle. Une exécution en échec se reprend par « Clear » ; à défaut, la nuit suivante recommence
-les espaces qui restent.
+Comme la transition annuelle. Une exécution en échec se reprend par « Réinitialiser » ; à défaut, la nuit suivante
+recommence les espaces qui restent.
 """
 
 from datetime import timedelta

@@ -27,14 +27,14 @@ ménager le serveur ; leur journal dit les nombres, le débit et le temps restan
 ## Lancer, reprendre
 
 Chaque année le troisième lundi de juillet à 2 h (clé `dates.backup`), si le DAG est actif ; une date manquée n'est
-jamais rattrapée : lancez à la main (« Trigger »). `courses` limite à quelques espaces. Par l'API :
+jamais rattrapée : lancez à la main (« Déclencher »). `courses` limite à quelques espaces. Par l'API :
 
 ```json
 {"year": 2026, "courses": []}
 ```
 
 Un espace qui échoue n'arrête pas les autres : la tâche de sa composante est en rouge et le nomme. Corrigez la cause,
-puis « Clear » sur cette tâche, avec « Downstream » : ce qui est fait n'est pas refait. Un arrêt, même brutal, se
+puis « Réinitialiser » sur cette tâche, avec « En aval » : ce qui est fait n'est pas refait. Un arrêt, même brutal, se
 reprend de même. Pendant la copie d'un espace archivé, qui change les réglages des sauvegardes de Moodle, une tâche
 échoue et le dit : relancez-la ensuite.
 """

@@ -7,7 +7,7 @@ sinon de la sauvegarde, dans `{storage}/{name}/<année>/backup`.
 
 ## Lancer
 
-« Trigger » ouvre le formulaire ; seul le code Apogée est obligatoire. Par l'API :
+« Déclencher » ouvre le formulaire ; seul le code Apogée est obligatoire. Par l'API :
 
 ```json
 {"year": 2026, "code": "LI3INF01", "name": true, "enrolments": false, "conflicts": "stop"}

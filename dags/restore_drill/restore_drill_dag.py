@@ -9,8 +9,8 @@ La preuve (espaces, nombres, durées, aucun nom d'étudiant) est dans `{storage}
 `restore_drill-*.json`, et dans le journal de la campagne. Un espace qui ne reviendrait pas entier met l'exercice en
 échec et est nommé.
 
-« Trigger » ouvre le formulaire : `number` espaces, `seed` pour tirer de nouveau les mêmes, `year` pour une autre année
-que la dernière sauvegardée.
+« Déclencher » ouvre le formulaire : `number` espaces, `seed` pour tirer de nouveau les mêmes, `year` pour une
+autre année que la dernière sauvegardée.
 """
 
 from datetime import timedelta

@@ -181,3 +181,15 @@ class Campaign:
             raise TransitionError(
                 f"Le plan de l'exécution {self.run_id} n'est pas figé : relancez les tâches plan, puis approval."
             )
+
+    def check_closed(self) -> None:
+        """Refuse to write unless this run keeps Moodle in maintenance mode (:mod:`transition.maintenance`)."""
+        row = tables.maintenance.c
+        with self.engine.connect() as connection:
+            query = sa.select(row.run).where(row.run == self.run, row.reopened_at.is_(None))
+            if connection.execute(query).first() is None:
+                raise TransitionError(
+                    f"L'exécution {self.run_id} ne tient pas Moodle en maintenance, et des personnes peuvent y écrire :"
+                    " réinitialisez la tâche approval.maintenance_on avec « En aval », sans cocher « Réinitialiser"
+                    " uniquement les tâches échouées »."
+                )

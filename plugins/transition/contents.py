@@ -12,7 +12,7 @@ from upath import UPath
 from transition import filedir, journal, storage
 from transition.campaign import Campaign
 from transition.filedir import EMPTY
-from transition.french import counted
+from transition.french import counted, decimal
 from transition.move import archive_table
 from transition.state import tables
 
@@ -222,7 +222,7 @@ def _detail(counts: dict[str, tuple[int, int]]) -> str:
         "damaged": "en mauvais état avant la campagne, gardé{s} en place",
     }  # fmt: skip
     parts = [
-        f"{counted(counts[state][0], 'contenu', 'contenus')} ({counts[state][1] / 1e6:.1f} Mo)"
+        f"{counted(counts[state][0], 'contenu', 'contenus')} ({decimal(counts[state][1] / 1e6)} Mo)"
         f" {text.format(s='s' if counts[state][0] > 1 else '')}"
         for state, text in words.items()
         if state in counts

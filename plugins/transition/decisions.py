@@ -116,7 +116,9 @@ def detect_missing(campaign: Campaign) -> None:
                 connection.execute(sa.insert(decision), rows)
         missing = record_missing(campaign, spaces)
         counts = Counter(str(row["decision"]) for row in rows)
-        closing["detail"] = ", ".join(f"{counts[name]} {text}" for name, text in DECISIONS.items() if counts[name])
+        closing["detail"] = ", ".join(
+            counted(counts[name], DECISION[name], text) for name, text in DECISIONS.items() if counts[name]
+        )
         log.info("Décisions : %s.", closing["detail"])
         if missing:
             log.warning(
@@ -161,8 +163,9 @@ def deciding_categories(campaign: Campaign) -> DecidingCategories:
         ids = category_ids(campaign.moodle, wanted)
         found.append(ids[0] if ids else 0)
         if len(ids) != 1:
+            found_categories = counted(len(ids), "catégorie", "catégories") if ids else "aucune catégorie"
             findings.append(
-                f"categories.{name} : {len(ids) or 'aucune'} catégorie de Moodle avec"
+                f"categories.{name} : {found_categories} de Moodle avec"
                 f" {'l’id' if isinstance(wanted, int) else 'l’idnumber'} « {wanted} », une seule est attendue"
             )
     refuse_all(f"Corrigez include/platforms/{campaign.platform.name}.yaml ou les catégories de Moodle :", findings)

@@ -15,7 +15,7 @@ from transition.decisions import check_categories
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad.pads import check_server
 from transition.filedir import check_dataroot
-from transition.french import counted
+from transition.french import counted, decimal, number
 from transition.maintenance import check_command
 from transition.missing import check_category
 from transition.moodle.database import quoted
@@ -151,7 +151,10 @@ def _storage(campaign: Campaign) -> Iterator[str]:
         free = shutil.disk_usage(folder.path).free / 2**30
         needed = campaign.platform.limits.free_space_gib
         if free < needed:
-            yield f"il reste {free:.1f} Gio dans {folder}, il en faut {needed} : libérez-en ou revoyez « limits »"
+            yield (
+                f"il reste {decimal(free)} Gio dans {folder}, il en faut {decimal(needed)} : libérez-en ou revoyez"
+                " « limits »"
+            )
 
 
 def _clock(campaign: Campaign) -> Iterator[str]:
@@ -161,7 +164,8 @@ def _clock(campaign: Campaign) -> Iterator[str]:
             sa.text("SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), :now)"), {"now": now()}
         ).scalar()
     if drift is None or abs(drift) > 300:
-        yield f"l'horloge du serveur de base de données diffère de {drift} s de celle d'Airflow : réglez-les"
+        gap = "de façon inconnue" if drift is None else f"de {number(abs(drift))} s"
+        yield f"l'horloge du serveur de base de données diffère {gap} de celle d'Airflow : réglez-les"
     timezone, declared = campaign.moodle.config.get("timezone", ""), campaign.platform.timezone
     if timezone not in (declared, "99"):  # 99: the server's own, which the database does not tell
         yield (

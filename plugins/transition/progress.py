@@ -4,6 +4,8 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from transition.french import duration, number
+
 _EVERY = 10.0  # seconds between two lines
 _log = logging.getLogger("transition.progress")
 
@@ -33,7 +35,8 @@ class Progress:
         if now - self._said >= _EVERY or self.done == self.total:
             self._said, seconds = now, max(now - self._begin, 0.001)
             _log.info(
-                "%s : %d %s sur %d, %.0f %s, %.0f %s/s, reste environ %.0f s",
-                self.work, self.done, self.unit, self.total, self.amount, self.amount_unit,
-                self.amount / seconds, self.amount_unit, seconds / self.done * (self.total - self.done),
+                "%s : %s %s sur %s, %s %s, %s %s/s, reste environ %s",
+                self.work, number(self.done), self.unit, number(self.total), number(round(self.amount)),
+                self.amount_unit, number(round(self.amount / seconds)), self.amount_unit,
+                duration(seconds / self.done * (self.total - self.done)),
             )  # fmt: skip

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.french import decimal
 
 _SPARE = 1.5  # free space asked for, in sizes of what is copied
 _log = logging.getLogger(__name__)
@@ -31,14 +32,14 @@ def check_room(connection: sa.Connection, campaign: Campaign, source: sa.Table, 
     host, folder = connection.execute(sa.text("SELECT @@hostname, @@datadir")).one()
     if host != socket.gethostname() or not Path(folder).is_dir():
         _log.warning(
-            "Le disque de la base (%s) n'est pas visible d'ici : l'échange de %s y demande %.1f Gio libres.",
-            host, source.name, needed / 2**30,
+            "Le disque de la base (%s) n'est pas visible d'ici : l'échange de %s y demande %s Gio libres.",
+            host, source.name, decimal(needed / 2**30),
         )  # fmt: skip
         return
     free = shutil.disk_usage(folder).free
     if free < needed + campaign.platform.limits.free_space_gib * 2**30:
         raise TransitionError(
-            f"Le disque de la base ({folder}) n'a plus que {free / 2**30:.1f} Gio : il en faut"
-            f" {needed / 2**30:.1f} pour {source.name}, plus la marge de « limits » ; libérez-en,"
+            f"Le disque de la base ({folder}) n'a plus que {decimal(free / 2**30)} Gio : il en faut"
+            f" {decimal(needed / 2**30)} pour {source.name}, plus la marge de « limits » ; libérez-en,"
             " puis relancez cette tâche."
         )

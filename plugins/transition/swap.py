@@ -83,7 +83,7 @@ class _Swap:
         state = self._load().state
         if state != "done":
             if not self._is_renamed(state):
-                self._check_maintenance()
+                self.campaign.check_closed()
                 self._begin()
                 splits_rows, splits_indexes = self._one_in(ROW_SPLITTER), self._one_in(INDEX_SPLITTER)
                 self._copy(~splits_rows & ~splits_indexes)
@@ -115,16 +115,6 @@ class _Swap:
     def _is_renamed(self, state: str) -> bool:
         """Whether the RENAME is done: it alone takes the new table away and makes the archive's, at once."""
         return state == "ready" and self._exists(self.archive) and not self._exists(self.new)
-
-    def _check_maintenance(self) -> None:
-        row = tables.maintenance.c
-        with self.campaign.engine.connect() as connection:
-            query = sa.select(row.run).where(row.run == self.number, row.reopened_at.is_(None))
-            if connection.execute(query).first() is None:
-                raise TransitionError(
-                    f"La table {self.source.name} s'échange d'un coup, et Moodle n'est pas en maintenance : relancez la"
-                    " tâche approval.maintenance_on, puis celle-ci."
-                )
 
     def _begin(self) -> None:
         """Make the list of what stays and an empty table like Moodle's."""

@@ -42,7 +42,8 @@ def verify(campaign: Campaign) -> None:
         closing["detail"] = counted(len(findings), "constat", "constats")
         aside = list(_set_aside(campaign))
         refuse_all(
-            f"Transition non conforme ({campaign.platform.label}) ; avant de rouvrir Moodle, traitez :",
+            f"Transition non conforme ({campaign.platform.label}), et Moodle rouvre ensuite : traitez au plus vite, en"
+            " le refermant s'il le faut :",
             [*findings, *aside] if findings else [],
         )
         _record_reset(campaign)  # before the refusal below: a next run would move what these spaces' new students do

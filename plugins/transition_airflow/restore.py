@@ -52,7 +52,8 @@ class DrillOperator(BaseOperator):
             given = bare_campaign(self.platform, context, int(asked or day // 10_000))
             if not asked:
                 given = bare_campaign(self.platform, context, latest_year(given))
-            restore_drill(given, number=int(form["number"]), seed=int(form["seed"] or day))
+            seed = day if form["seed"] is None else int(form["seed"])
+            restore_drill(given, number=int(form["number"]), seed=seed)
 
 
 class CopyOperator(BaseOperator):

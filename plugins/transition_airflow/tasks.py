@@ -2,13 +2,13 @@
 
 import getpass
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRule, TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
 
 from transition.errors import TransitionError, UnreachableError
@@ -71,6 +71,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     from transition_airflow.connections import engine, etherpad, feed, replica, storage_root, web_service
 
     collect_garbage_rarely()
+    _refuse_late(context)
     platform = load_platform(platform_name)
     run, params = context["dag_run"], context["params"]
     if chosen_by:
@@ -105,12 +106,28 @@ def bare_campaign(
     from transition_airflow.connections import engine, storage_root
 
     collect_garbage_rarely()
+    _refuse_late(context)
     platform = load_platform(platform_name)
     return Campaign(
         platform=platform, year=year, run_id=context["dag_run"].run_id, server=engine(platform.connections.moodle),
         root=storage_root(platform.storage), courses=courses, dry_run=dry_run, actor=_actor(context),
         attempt=context["ti"].try_number,
     )  # fmt: skip
+
+
+def _refuse_late(context: "Context") -> None:
+    """Refuse to begin a scheduled run long after its date: a scheduler that was away starts what it had written down
+    before it asks the timetable again. What a person clears later goes on."""
+    from transition_airflow.timetable import GRACE
+
+    run, ti = context["dag_run"], context["ti"]
+    if is_scheduled(context) and ti.try_number == 1 and not ti.task.upstream_task_ids:
+        late = datetime.now(UTC) - run.run_after
+        if late > GRACE:
+            raise TransitionError(
+                f"L'exécution programmée {run.run_id} ne commence pas : sa date est passée depuis"
+                f" {late // timedelta(hours=1)} h (Airflow était arrêté ?) ; rien n'a été fait, lancez-la à la main."
+            )
 
 
 def _actor(context: "Context") -> str:
@@ -127,8 +144,8 @@ def chosen(context: "Context", task_id: str) -> tuple[int, tuple[str, ...]]:
     courses = tuple(found.get("courses", ()))
     if not courses:
         raise TransitionError(
-            f"La tâche {task_id} de cette exécution n'a choisi aucun espace : relancez-la (« Clear »), avec"
-            " « Downstream »."
+            f"La tâche {task_id} de cette exécution n'a choisi aucun espace : relancez-la (« Réinitialiser »), avec"
+            " « En aval »."
         )
     return int(found["year"]), courses
 
@@ -150,6 +167,13 @@ def is_dry(context: "Context") -> bool:
     return not is_scheduled(context) and bool(context["params"]["dry_run"])
 
 
+def task_states(context: "Context", task_ids: Collection[str]) -> set[str]:
+    """The states that some tasks of the run are in."""
+    ti = context["ti"]
+    found = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids), run_ids=[ti.run_id])
+    return {str(state) for state in found.get(ti.run_id, {}).values()}
+
+
 def in_one_process(context: "Context") -> bool:
     """Whether the operator's command runs the task (``DAG.test``), where nobody can answer a request of Airflow."""
     return bool(context["dag_run"].triggering_user_name == "dag_test")
@@ -169,8 +193,8 @@ class StageOperator(BaseOperator):
     :param function: ``module:function`` in the library.
     :param arguments: what the function takes besides the campaign.
     :param chosen_by: the task that chose the run's year and spaces; '': the run's form says them.
-    :param only_executing: skip in a dry run, or where nothing was chosen (for a stage that runs whatever became of the
-        stages before it).
+    :param only_after: skip in a dry run, and unless this task succeeded (for a stage that runs whatever became of those
+        before it).
     """
 
     ui_color = "#e8f0fa"
@@ -182,7 +206,7 @@ class StageOperator(BaseOperator):
         function: str,
         arguments: tuple[str, ...] = (),
         chosen_by: str = "",
-        only_executing: bool = False,
+        only_after: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**RETRIES, **kwargs})
@@ -190,42 +214,75 @@ class StageOperator(BaseOperator):
         self.function = function
         self.arguments = arguments
         self.chosen_by = chosen_by
-        self.only_executing = only_executing
+        self.only_after = only_after
 
     def execute(self, context: "Context") -> None:
         """Run the stage."""
         with readable_errors():
-            if self.only_executing and is_dry(context):
-                raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
-            if self.only_executing and self.chosen_by and not context["ti"].xcom_pull(task_ids=self.chosen_by):
-                raise AirflowSkipException("Aucun espace à traiter.")
+            if self.only_after:
+                self._skip_unless_begun(context)
             stage_function(self.function)(self.campaign(context), *self.arguments)
+
+    def _skip_unless_begun(self, context: "Context") -> None:
+        if is_dry(context):
+            raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
+        if task_states(context, [self.only_after]) != {"success"}:
+            raise AirflowSkipException(f"La tâche {self.only_after} n'a pas réussi : rien n'a commencé.")
 
     def campaign(self, context: "Context") -> "Campaign":
         """The campaign that the stage gets."""
         return campaign(self.platform, context, self.chosen_by)
 
 
+class WritingOperator(StageOperator):
+    """A stage that writes in Moodle: refuses to run unless the run keeps Moodle closed.
+
+    Who clears « only the failed tasks » of a run leaves out the one that closes it.
+    """
+
+    def campaign(self, context: "Context") -> "Campaign":
+        """The campaign that the stage gets."""
+        given = super().campaign(context)
+        given.check_closed()
+        return given
+
+
 class WatcherOperator(BaseOperator):
-    """Fails when a task before it has failed, so that the run is failed whatever ran after that task.
+    """Fails unless the tasks right before it succeeded, so that the run is failed whatever ran after a failed task.
 
     Without it, a report that succeeds after a failed stage would make the whole run look done: Airflow judges a run by
-    the tasks that nothing follows.
+    the tasks that nothing follows. A person who marks the run as failed has every task skipped but the teardowns, and
+    Airflow then calls the run a success: so this one is a teardown.
+
+    :param chosen_by: as in :class:`StageOperator`.
     """
 
     ui_color = "#fbe9e7"
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(trigger_rule="one_failed", retries=0, **kwargs)
+    def __init__(self, *, chosen_by: str = "", **kwargs: Any) -> None:
+        super().__init__(retries=0, **kwargs)
+        self.chosen_by = chosen_by
+        self.as_teardown(on_failure_fail_dagrun=True)
+        self.trigger_rule = TriggerRule.ALL_DONE
 
     def execute(self, context: "Context") -> None:
         """Say why the run is failed."""
+        states = task_states(context, self.upstream_task_ids)
+        if states == {"success"}:
+            return
+        if states == {"skipped"} and self._has_nothing_to_do(context):
+            raise AirflowSkipException("Cette exécution n'avait rien à écrire.")
         log.error(
-            "Une étape a échoué : l'exécution %s n'est pas terminée. La tâche en rouge dit pourquoi : corrigez la"
-            " cause, puis relancez cette tâche et les suivantes (« Clear task », avec « Downstream »).",
+            "Une étape a échoué, ou l'exécution a été arrêtée : %s n'est pas terminée. La tâche en rouge dit pourquoi :"
+            " corrigez la cause, puis relancez cette tâche et les suivantes (« Réinitialiser », avec « En aval »), ou"
+            " une nouvelle exécution si elle le demande.",
             context["dag_run"].run_id,
         )
         raise Refusal(1)
+
+    def _has_nothing_to_do(self, context: "Context") -> bool:
+        """Whether the run ends with its plan, or no space was chosen for it."""
+        return is_dry(context) or bool(self.chosen_by and task_states(context, [self.chosen_by]) == {"skipped"})
 
 
 def _local(moment: datetime, zone: str) -> datetime:

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 
 from airflow.listeners import hookimpl
 
+from transition.french import decimal
+
 WIDTH = 100
 
 
@@ -87,7 +89,7 @@ class Terminal(logging.Handler):
 
     def _end(self, word: str) -> None:
         if self.task not in self.silent:
-            seconds = f"{time.monotonic() - self.begun:.1f} s".replace(".", ",")
+            seconds = f"{decimal(time.monotonic() - self.begun)} s"
             self.say(f"  {self.task:<32} {seconds:>9}  {word}")
 
 

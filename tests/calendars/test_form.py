@@ -59,7 +59,7 @@ def entries(campaign: Campaign) -> list[dict[str, Any]]:  # noqa: F811
 REFUSED = {
     "année": ("2025;element;L1MAT101;exclu;;", "colonne annee : « 2025 », 2026 attendu"),
     "cible": ("2026;element;L1MAT1O1;exclu;;", "colonne cible : élément « L1MAT1O1 » inconnu"),
-    "étape": ("2026;etape;M1DROIT;exclu;;", "colonne cible : étape « M1DROIT » inconnu"),
+    "étape": ("2026;etape;M1DROIT;exclu;;", "colonne cible : étape « M1DROIT » inconnue"),
     "espace": ("2026;cours;99;exclu;;", "colonne cible : espace « 99 » inconnu"),
     "type de cible": ("2026;ue;L1MAT101;exclu;;", "colonne cible_type : « ue » n'est pas l'une des valeurs"),
     "type": ("2026;element;L1MAT101;tardive;;2026-10-31", "colonne type : « tardive »"),

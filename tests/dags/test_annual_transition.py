@@ -171,8 +171,52 @@ def test_an_executing_run_purges_each_rule(run: Run) -> None:
     rules: list[str] = []
     states = run({"transition.purge:purge": lambda _, rule: rules.append(rule)}, approved="Nadia", dry_run=False)
     assert sorted(rules) == sorted(rule.rule for rule in load_rules() if rule.rule != "enrolment")
-    assert states.pop("watcher") == "skipped"
     assert set(states.values()) == {"success"}
+
+
+def test_what_writes_in_moodle_checks_that_it_is_closed(dags: dict[str, Any]) -> None:
+    from transition_airflow.tasks import WritingOperator
+
+    for name in ("annual_transition_ecampus", "deferred_resets_ecampus"):
+        writing = {task.task_id for task in dags[name].tasks if isinstance(task, WritingOperator)}
+        purge = {task.task_id for task in dags[name].tasks if task.task_id.startswith("purge.")}
+        assert writing == {"approval.freeze", "ex_rename", "enrolment", *purge}
+
+
+@pytest.mark.usefixtures("moodle_connection")
+def test_no_stage_writes_in_a_moodle_that_the_run_does_not_keep_closed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Any] = []
+    monkeypatch.setattr("transition.campaign.Campaign.check_closed", refuse)
+    states = run({"transition.freeze:freeze": begun.append}, approved="Nadia", dry_run=False)
+    assert begun == []
+    assert (states["approval.freeze"], states["maintenance_off"], states[""]) == ("failed", "success", "failed")
+
+
+@pytest.mark.usefixtures("moodle_connection")
+@pytest.mark.parametrize("stage", ["maintenance:close", "purge:purge", "apogee.stage:apogee_sync"])
+def test_a_run_that_a_person_marks_as_failed_opens_moodle_and_is_failed(
+    run: Run, dags: dict[str, Any], stage: str
+) -> None:
+    from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    opened: list[Any] = []
+
+    def mark(campaign: Any, *_: object) -> None:
+        dag = DagSerialization.from_dict(DagSerialization.to_dict(dags["annual_transition_ecampus"]))
+        assert isinstance(dag, SerializedDAG)
+        set_dag_run_state_to_failed(dag=dag, run_id=campaign.run_id, commit=True)
+        refuse()  # Airflow kills the task, whose state is set already
+
+    states = run(
+        {f"transition.{stage}": mark, "transition.maintenance:reopen": opened.append}, approved="Nadia", dry_run=False
+    )
+    assert len(opened) == 1
+    assert (states["maintenance_off"], states["verify"], states["watcher"]) == ("success", "skipped", "failed")
+    assert states[""] == "failed"
 
 
 @pytest.mark.usefixtures("moodle_connection")

@@ -95,6 +95,7 @@ def test_a_lost_choice_is_never_a_campaign_of_all_spaces(
 ) -> None:
     """As after `due` was marked as done by hand."""
     ti = SimpleNamespace(xcom_pull=lambda task_ids: choice if task_ids == "due" else None, try_number=1)
+    ti.task = SimpleNamespace(upstream_task_ids={"due"})
     run = SimpleNamespace(run_id="r", run_type="scheduled", triggering_user_name=None)
     with pytest.raises(tasks.Refusal):
         dags["deferred_resets_ecampus"].get_task("preflight").execute({"ti": ti, "dag_run": run, "params": {}})

@@ -1,7 +1,8 @@
 """How a stage is run: which errors end it, and for which campaign it works."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,8 @@ from airflow.sdk import RetryAction
 
 from demo.server import PrivateMariaDB
 from transition.errors import TransitionError, UnreachableError
-from transition_airflow.tasks import RETRIES, Refusal, campaign, readable_errors
+from transition_airflow.tasks import RETRIES, Refusal, bare_campaign, campaign, readable_errors
+from transition_airflow.timetable import GRACE
 
 
 @pytest.mark.parametrize(
@@ -37,10 +39,11 @@ def context(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a task's context, for a run of that type with that form."""
     monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(server.airflow_connection("information_schema")))
 
-    def make(run_type: str, moment: datetime, **form: Any) -> Any:
+    def make(run_type: str, moment: datetime, attempt: int = 2, upstream: Collection[str] = (), **form: Any) -> Any:
         run = SimpleNamespace(run_id="r", run_type=run_type, run_after=moment, triggering_user_name="Nadia")
         form = {"year": 2020, "dry_run": True, "courses": []} | form
-        return {"dag_run": run, "params": form, "ti": SimpleNamespace(try_number=2)}
+        task = SimpleNamespace(upstream_task_ids=upstream)
+        return {"dag_run": run, "params": form, "ti": SimpleNamespace(try_number=attempt, task=task)}
 
     return make
 
@@ -57,3 +60,18 @@ def test_any_other_run_is_what_its_form_says(context: Any, run_type: str) -> Non
     dry = campaign("ecampus", context(run_type, moment, courses=["A", "B"]))
     assert (dry.year, dry.dry_run, dry.courses, dry.actor, dry.attempt) == (2020, True, ("A", "B"), "Nadia", 2)
     assert campaign("ecampus", context(run_type, moment, dry_run=False)).dry_run is False
+
+
+def test_a_scheduled_run_that_airflow_starts_days_late_does_not_begin(context: Any) -> None:
+    late, punctual = datetime.now(UTC) - GRACE - timedelta(hours=1), datetime.now(UTC) - GRACE / 2
+    with pytest.raises(TransitionError, match="programmée r ne commence pas : sa date est passée depuis 25 h"):
+        campaign("ecampus", context("scheduled", late, attempt=1))
+    with pytest.raises(TransitionError, match="ne commence pas"):
+        bare_campaign("ecampus", context("scheduled", late, attempt=1), late.year)
+    for going in (
+        context("scheduled", punctual, attempt=1),
+        context("scheduled", late, attempt=1, upstream={"preflight"}),  # the plan waited for its approval
+        context("scheduled", late),  # cleared by a person
+        context("manual", late, attempt=1),
+    ):
+        assert campaign("ecampus", going).platform.name == "ecampus"

@@ -87,6 +87,11 @@ class CalendarException:
         return None
 
 
+def agree(adjective: str, target_type: str) -> str:
+    """An adjective that is said of such a target: « étape » alone is feminine."""
+    return adjective + ("e" if target_type == "etape" else "")
+
+
 def load_exceptions(campaign: Campaign, lots: Iterable[str]) -> list[CalendarException]:
     """The exceptions of those lots."""
     table = tables.exception_calendrier.c
@@ -166,7 +171,7 @@ def refuse_unknown(
         " retirez la saisie (DAG calendar_exceptions) :",
         [
             f"{f'saisie n° {found.line}' if found.entered else f'ligne {found.line}'}, colonne cible :"
-            f" {TARGETS[found.target_type]} « {found.target} » inconnu"
+            f" {TARGETS[found.target_type]} « {found.target} » {agree('inconnu', found.target_type)}"
             for found in unknown(exceptions, steps, model, platform_codes)
         ],
     )

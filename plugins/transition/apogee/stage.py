@@ -42,7 +42,8 @@ def apogee_sync(campaign: Campaign) -> None:
         closing["detail"] = " ; ".join([f"lots {', '.join(lots.values())}", *findings.warned])
     for sentence in findings.warned:
         log.warning("À vérifier : %s.", sentence)
-    log.info("Lots Apogée retenus : %s ; %d lignes chargées.", ", ".join(lots.values()), loaded)
+    rows = counted(loaded, "ligne chargée", "lignes chargées")
+    log.info("Lots Apogée retenus : %s ; %s.", ", ".join(lots.values()), rows)
 
 
 def _read(campaign: Campaign, source: Source) -> tuple[list[Feed], Findings]:

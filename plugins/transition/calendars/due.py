@@ -83,7 +83,7 @@ def refuse_unfinished(campaign: Campaign, due: Due) -> None:
         spaces = counted(len(left), "espace", "espaces")
         raise TransitionError(
             f"L'exécution {left[0].run_id} ({left[0].year}) n'est pas terminée ({spaces}) : reprenez-la d'abord"
-            " (« Clear » sur sa tâche en rouge, ou une nouvelle transition annuelle) ; jusque-là, les espaces à"
+            " (« Réinitialiser » sur sa tâche en rouge, ou une nouvelle transition annuelle) ; jusque-là, les espaces à"
             f" calendrier décalé attendent : {', '.join(due.codes)}."
         )
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from transition import journal, preflight
-from transition.apogee.calendar import TARGETS, TYPES, CalendarException, unknown
+from transition.apogee.calendar import TARGETS, TYPES, CalendarException, agree, unknown
 from transition.apogee.canonical import CANONICAL
 from transition.apogee.codes import compare_key
 from transition.apogee.csv_source import UnreadableError, pasted_table
@@ -109,10 +109,11 @@ def _findings(campaign: Campaign, known: Known, raw: RawTable, rows: list[dict[s
         target = f"{TARGETS[new.target_type]} « {shown(row['cible'])} »"
         problems = list(_date_problems(campaign, new))
         if unknown([new], known.steps, known.model, keys):
-            problems.append(f"colonne cible : {target} inconnu dans Moodle et dans Apogée")
+            problems.append(f"colonne cible : {target} {agree('inconnu', new.target_type)} dans Moodle et dans Apogée")
         spaces = known.spaces_of(new)
         if spaces and all(space.courseid in known.done for space in spaces):
-            problems.append(f"colonne cible : {target} déjà réinitialisé pour {campaign.year}, ce serait sans effet")
+            done = agree("réinitialisé", new.target_type)
+            problems.append(f"colonne cible : {target} déjà {done} pour {campaign.year}, ce serait sans effet")
         for old in before:
             if _same_target(new, old) and not _goes_further(new, old):
                 place = old.place if old in known.exceptions else f"ligne {old.line}"

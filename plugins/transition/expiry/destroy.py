@@ -54,7 +54,7 @@ def left(campaign: Campaign, item: Item) -> Iterator[str]:
     else:
         there = folder_of(campaign, item).exists()
     if there:
-        yield f"{title(item)} est encore là"
+        yield f"encore là : {title(item)}"
 
 
 def _remove(folder: UPath) -> None:

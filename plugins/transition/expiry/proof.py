@@ -64,7 +64,7 @@ def differences(campaign: Campaign, item: Item) -> Iterator[str]:
     else:
         added = bool(set(present.lines) - set(approved.lines))
     if added:
-        yield f"{title(item)} a changé depuis son approbation"
+        yield f"changement depuis l'approbation : {title(item)}"
 
 
 def _facts(campaign: Campaign, item: Item, state: str) -> dict[str, object]:

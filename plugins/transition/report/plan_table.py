@@ -94,7 +94,7 @@ class _Grid:
 
 def _parts(campaign: Campaign) -> list[str | _Grid]:
     plan = summarise(campaign)
-    decisions = ", ".join(f"{plan.decisions.get(key, 0)} {text}" for key, text in DECISIONS.items())
+    decisions = ", ".join(counted(plan.decisions.get(key, 0), DECISION[key], text) for key, text in DECISIONS.items())
     parts: list[str | _Grid] = [
         f"PLAN — {campaign.platform.label}, année {campaign.year}-{campaign.year + 1}",
         *_crossed(campaign),
