@@ -327,6 +327,31 @@ def test_a_killed_backup_is_taken_up_again(
     assert len(unfinished) == (step == "mark_verified")  # a set with a manifest is evidence: it stays
 
 
+def test_only_what_can_be_nothing_but_an_unfinished_set_is_removed(
+    open_campaign: Open, few_rules: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    lost = Path(str(the_set(campaign).folder))
+    for name in (sets.MANIFEST, sets.VERIFIED):  # the journal alone knows that it was verified
+        (lost / name).unlink()
+    copied, elsewhere, unfinished = (
+        lost.with_name(name) for name in ("20260701T020000.000000", "anciens", "20260702T020000.000000")
+    )
+    for folder in (copied, elsewhere, unfinished):
+        folder.mkdir()
+        (folder / "assign.parquet").write_bytes(b"rows")
+    (copied / sets.VERIFIED).write_bytes(b"{}")
+    held = {path: path.read_bytes() for folder in (lost, copied, elsewhere) for path in folder.iterdir()}
+    july_backup(campaign)
+    assert not unfinished.exists()
+    assert {path: path.read_bytes() for path in held if path.exists()} == held
+    warned = [record.getMessage() for record in caplog.records if "laissé tel quel" in record.getMessage()]
+    assert len(warned) == 3
+    assert all(any(str(folder) in message for message in warned) for folder in (lost, copied, elsewhere))
+    assert stale_spaces(campaign) == {}
+
+
 def test_the_freeze_completes_the_spaces_in_scope_only(open_campaign: Open, few_rules: None, edit: Edit) -> None:
     campaign = open_campaign()
     july_backup(campaign)

@@ -200,6 +200,24 @@ def test_what_a_killed_run_left_is_cleared(ground: Ground, monkeypatch: pytest.M
     assert list(ground.exchange.iterdir()) == []
 
 
+def test_a_finished_file_that_lost_what_vouches_for_it_stays(
+    ground: Ground, edit: Edit, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign = ground.campaign("juillet")
+    assert mbz.make_missing(campaign, {LI3INF01: ""}) == {}
+    [made] = mbz.latest(campaign, LI3INF01)
+    folder = Path(str(mbz._folder(campaign, LI3INF01)))
+    kept, unfinished = [folder / made.file, folder / "copie.mbz"], folder / "20260701T020000.000000.mbz"
+    for path in (kept[1], unfinished):
+        path.write_bytes(b"half")
+    kept[0].with_suffix(".json").unlink()
+    assert mbz.make_missing(campaign, {LI3INF01: ""}) == {}
+    assert not unfinished.exists()
+    [remade] = mbz.latest(campaign, LI3INF01)
+    assert set(folder.glob("*.mbz")) == {*kept, folder / remade.file}
+    assert caplog.text.count("laissé tel quel") == 2
+
+
 def test_a_space_that_hangs_is_tried_once_a_run_and_rows_come_after_two(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:

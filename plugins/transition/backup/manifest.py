@@ -1,6 +1,7 @@
 """What a backup set says of itself: ``manifest.json``, and ``verified.json`` which vouches for it."""
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from transition.platforms import Strict
 from transition.rules.model import load_rules
 
 MANIFEST, VERIFIED = "manifest.json", "verified.json"
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}")
 
 
 class Column(Strict):
@@ -119,6 +121,11 @@ def rules_hash() -> str:
 def new_name() -> str:
     """A name for a set: the moment in UTC, so that names sort by age."""
     return now().strftime("%Y%m%dT%H%M%S.%f")
+
+
+def is_name(name: str) -> bool:
+    """Whether it is one that :func:`new_name` gives: whatever has another is somebody else's."""
+    return bool(_NAME.fullmatch(name))
 
 
 def store(folder: UPath, manifest: Manifest) -> None:

@@ -31,6 +31,7 @@ from transition.state import tables
 
 _STAGE = "july_backup"
 _SCRIPT = "backup.php"
+_MADE = "mbz"  # in the journal: a space's file, by its name
 _SLOW = "mbz_slow"  # in the journal: a space that took too long
 _SECONDS = 4 * 3600  # a space of many gigabytes
 _MOST_SLOW = 2  # spaces that may take that long before the rows have their turn: a task has 12 hours
@@ -103,7 +104,7 @@ def make_missing(campaign: Campaign, spaces: Mapping[int, str], most_slow: int |
     for number, courseid in enumerate(missing):
         if slow == most_slow:
             return failures | dict.fromkeys(missing[number:], UNTRIED)
-        size, action = 0, "failed"
+        size, action, file = 0, "failed", ""
         try:
             made = _make(campaign, _Space(courseid, spaces[courseid], states[courseid]))
         except SlowCommandError as error:
@@ -114,8 +115,9 @@ def make_missing(campaign: Campaign, spaces: Mapping[int, str], most_slow: int |
         except OSError as error:
             failures[courseid] = f"fichier .mbz de Moodle : {type(error).__name__} ({error.strerror})"
         else:
-            size, action = made.bytes, "mbz"
-        _record(campaign, courseid, action, failures.get(courseid), size)
+            size, action, file = made.bytes, _MADE, made.file
+        detail = failures.get(courseid) or f"fichier .mbz de Moodle, ouvert et relu : {file} ({size} octets)"
+        _record(campaign, courseid, action, detail)
         progress.step(size / 1e6)
     return failures
 
@@ -204,9 +206,7 @@ def _expected(campaign: Campaign, courseid: int) -> tuple[set[int], set[int]]:
 def _store(campaign: Campaign, space: _Space, source: Path, mbz: Mbz) -> Made:
     folder, name, digest = _folder(campaign, space.courseid), sets.new_name(), hashlib.sha256()
     storage.make_private(folder)
-    for unfinished in folder.glob("*.mbz"):
-        if not unfinished.with_suffix(".json").exists():
-            unfinished.unlink()
+    _discard_unfinished(campaign, space.courseid)
     target = folder / f"{name}.mbz"
     with source.open("rb") as reader, storage.create(target) as writer:
         while block := reader.read(2**20):
@@ -224,6 +224,30 @@ def _store(campaign: Campaign, space: _Space, source: Path, mbz: Mbz) -> Made:
     return made
 
 
+def _discard_unfinished(campaign: Campaign, courseid: int) -> None:
+    """Remove what a killed run left: files without the ``.json`` that vouches for them.
+
+    Only what can be nothing else: one that the journal names was finished, and has lost its ``.json`` since.
+    """
+    entry = tables.journal.c
+    query = sa.select(entry.detail).where(
+        entry.stage == _STAGE, entry.action == _MADE, entry.courseid == courseid, entry.year == campaign.year
+    )
+    with campaign.engine.connect() as connection:
+        journalled = " ".join(connection.execute(query).scalars())
+    for path in _folder(campaign, courseid).glob("*.mbz"):
+        if path.with_suffix(".json").exists():
+            continue
+        if sets.is_name(path.stem) and path.name not in journalled:
+            path.unlink()
+        else:
+            _log.warning(
+                "Fichier %s : sans son .json, mais pas inachevé, donc laissé tel quel ; remettez-y une copie intacte du"
+                " .json, ou retirez ce fichier s'il n'est pas une sauvegarde",
+                path,
+            )
+
+
 def _slow(campaign: Campaign) -> dict[int, str]:
     """The spaces that took too long in this run, and what was said: hours each, with Moodle closed at the freeze."""
     entry = tables.journal.c
@@ -234,10 +258,9 @@ def _slow(campaign: Campaign) -> dict[int, str]:
         return dict(connection.execute(query).all())
 
 
-def _record(campaign: Campaign, courseid: int, action: str, failure: str | None, size: int) -> None:
-    if failure:
-        _log.warning("Espace %d : %s", courseid, failure)
-    detail = failure or f"fichier .mbz de Moodle, ouvert et relu ({size} octets)"
+def _record(campaign: Campaign, courseid: int, action: str, detail: str) -> None:
+    if action != _MADE:
+        _log.warning("Espace %d : %s", courseid, detail)
     with campaign.engine.begin() as connection:
         journal.record(connection, campaign, _STAGE, action, courseid=courseid, detail=detail)
 

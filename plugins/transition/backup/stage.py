@@ -13,7 +13,7 @@ from transition.backup import mbz
 from transition.backup.coverage import slices, stale_spaces
 from transition.backup.divided import divided_tables
 from transition.backup.file_contents import keep_contents
-from transition.backup.journalled import record_held
+from transition.backup.journalled import held_sets, record_held
 from transition.backup.manifest import Contents, Manifest, Space, TableFile, state_of
 from transition.backup.rows import backup_traces, concerned_spaces, selected_rows
 from transition.backup.runs import TableRows, read_rows
@@ -236,8 +236,21 @@ def _journal_failures(campaign: Campaign, failures: Mapping[int, str]) -> None:
 
 
 def _discard_unfinished(campaign: Campaign) -> None:
-    """Remove what a killed backup left: sets without a manifest, of which nothing can be read by space."""
+    """Remove what a killed backup left: sets without a manifest, of which nothing can be read by space.
+
+    Only what can be nothing else: a set that was verified and has lost its manifest since may be the only copy of
+    spaces that were reset, and a person may be copying one back.
+    """
+    verified = {name for of_space in held_sets(campaign).values() for _, name in of_space}
     for folder in sets.folders(campaign):
-        if not (folder / sets.MANIFEST).exists():
+        if (folder / sets.MANIFEST).exists():
+            continue
+        if sets.is_name(folder.name) and folder.name not in verified and not (folder / sets.VERIFIED).exists():
             _log.info("Jeu inachevé %s : supprimé", folder.name)
             folder.fs.rm(folder.path, recursive=True)
+        else:
+            _log.warning(
+                "Dossier %s : sans %s, mais pas un jeu inachevé, donc laissé tel quel ; remettez-y une copie intacte de"
+                " ce fichier, ou retirez ce dossier s'il n'est pas une sauvegarde",
+                folder, sets.MANIFEST,
+            )  # fmt: skip
