@@ -1,5 +1,6 @@
 """Where a campaign's files are, off the database server; they hold students' data: for their owner only."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from upath import UPath
 from transition.campaign import Campaign
 
 Kind = Literal["backup", "mbz", "exports", "pads", "filedir", "reports"]
+FULL = {errno.ENOSPC, errno.EDQUOT}  # numbers of the errors of a storage that takes nothing more
 
 
 def folder(campaign: Campaign, kind: Kind) -> UPath:
@@ -21,6 +23,11 @@ def folder(campaign: Campaign, kind: Kind) -> UPath:
 def run_name(campaign: Campaign) -> str:
     """The run's id, fit for the name of a file."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
+
+
+def fault(error: OSError) -> str:
+    """What was wrong with a file or its storage, in a few words; an object store does not always give the system's."""
+    return "le stockage de la sauvegarde est plein" if error.errno in FULL else error.strerror or type(error).__name__
 
 
 def make_private(path: UPath) -> None:

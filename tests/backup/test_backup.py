@@ -1,5 +1,6 @@
 """July backup on the real Moodle database: what is written is what it holds, and nothing else is relied upon."""
 
+import errno
 import json
 import stat
 from collections.abc import Callable, Iterable
@@ -11,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.conftest import Edit, Open
-from transition.backup import coverage
+from transition import storage
+from transition.backup import coverage, stage
 from transition.backup import manifest as sets
 from transition.backup import rows as backup_rows
 from transition.backup import runs as backup_runs
@@ -190,9 +192,17 @@ def test_a_damaged_file_is_told(open_campaign: Open, few_rules: None, damage: An
     assert stale_spaces(campaign) == {}
 
 
+def become_a_folder(path: Path) -> None:
+    """What is there and cannot be read, whoever asks."""
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "said"),
     [
+        (sets.MANIFEST, become_a_folder, "illisible (Is a directory)"),
+        (sets.VERIFIED, become_a_folder, "illisible (Is a directory)"),
         (sets.MANIFEST, alter, "manifeste modifié depuis sa vérification"),
         (sets.MANIFEST, Path.unlink, "inachevée"),
         (sets.VERIFIED, Path.unlink, "jamais vérifiée"),
@@ -288,6 +298,55 @@ def test_a_table_that_fails_fails_the_stage_after_the_rest_is_done(
         patch.setattr(Selected, "batches", broken)
         july_backup(campaign)
     assert stale_spaces(campaign).keys() == SPACES
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+
+
+def test_a_file_that_cannot_be_read_fails_its_spaces_only(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = open_campaign()
+    july_backup(campaign)
+    sha256, bad = storage.sha256, the_set(campaign).folder / "forum_grades.parquet"
+
+    def bad_sector(path: Any) -> str:
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return sha256(path)
+
+    monkeypatch.setattr(storage, "sha256", bad_sector)
+    stale = stale_spaces(campaign)
+    assert stale.keys() == the_set(campaign).manifest.tables["forum_grades"].spaces.keys() < SPACES
+    assert all("forum_grades.parquet ne peut pas être lu (Input/output error)" in stale[one] for one in stale)
+    july_backup(campaign)
+    assert stale_spaces(campaign) == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(storage, "make_private"), (stage, "write_table"), (sets, "store"), (stage, "read_back"), (sets, "mark_verified")],
+)
+def test_a_full_storage_fails_the_spaces_of_that_set(
+    open_campaign: Open, few_rules: None, monkeypatch: pytest.MonkeyPatch, module: Any, step: str
+) -> None:
+    real, calls = getattr(module, step), list[Any]()
+
+    def failing(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*given)
+
+    monkeypatch.setattr(coverage, "SPACES_AT_ONCE", 4)
+    campaign = open_campaign()
+    with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError) as raised:
+        patch.setattr(module, step, failing)
+        july_backup(campaign)
+    assert str(raised.value).endswith("/backup (le stockage de la sauvegarde est plein).")
+    failed = {entry.courseid: entry.detail for entry in journalled(campaign, "failed") if entry.courseid}
+    assert failed.keys() == {2, 3, 4, 5}
+    assert all("le stockage de la sauvegarde est plein" in reason for reason in failed.values())
+    assert the_set(campaign).manifest.spaces.keys() == {6, 7, 8, 9}
     july_backup(campaign)
     assert stale_spaces(campaign) == {}
 

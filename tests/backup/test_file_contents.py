@@ -1,5 +1,6 @@
 """The contents of the files of a backup: the real filedir, copied once a content, and relied upon only while intact."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.conftest import FEW_RULES, Open
-from tests.backup.test_backup import journalled, the_set
+from tests.backup.test_backup import LI3INF01, journalled, the_set
 from tests.conftest import unpack_filedir
 from transition import filedir
 from transition.backup import file_contents
 from transition.backup.coverage import stale_spaces
-from transition.backup.manifest import verified_sets
+from transition.backup.manifest import BackupSet, verified_sets
 from transition.backup.read import read_space
 from transition.backup.stage import IncompleteBackupError, july_backup
 from transition.campaign import Campaign
@@ -132,6 +133,24 @@ def test_a_content_that_moodle_has_lost_is_said_and_stops_nothing_until_it_is_ba
     assert held.keys() == stale.keys()
     assert [space.contents.lost for space in held.values() if space.contents] == [()] * len(held)
     assert filedir.is_kept(campaign, gone)
+
+
+def test_a_list_of_contents_that_cannot_be_read_fails_its_space_only(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = declared("juillet")
+    july_backup(campaign)
+
+    def bad_sector(backup: BackupSet, table: str, courseid: int) -> Any:
+        if courseid == LI3INF01:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_space(backup, table, courseid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_contents, "read_space", bad_sector)
+        stale = stale_spaces(campaign)
+    assert stale.keys() == {LI3INF01}
+    assert "ne peut pas être lue (Input/output error)" in stale[LI3INF01]
 
 
 def unreadable(*_: Any) -> bool:

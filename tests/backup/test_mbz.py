@@ -216,6 +216,10 @@ def test_a_finished_file_that_lost_what_vouches_for_it_stays(
     [remade] = mbz.latest(campaign, LI3INF01)
     assert set(folder.glob("*.mbz")) == {*kept, folder / remade.file}
     assert caplog.text.count("laissé tel quel") == 2
+    remade_by = folder / f"{Path(remade.file).stem}.json"
+    remade_by.unlink()
+    remade_by.mkdir()  # there, and cannot be read
+    assert list(mbz.latest(campaign, LI3INF01)) == []
 
 
 def test_a_space_that_hangs_is_tried_once_a_run_and_rows_come_after_two(

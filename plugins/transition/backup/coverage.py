@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from threading import Lock
 
 import sqlalchemy as sa
+from upath import UPath
 
 from transition import storage
 from transition.backup.file_contents import missing_contents
-from transition.backup.manifest import BackupSet, state_of, verified_sets
+from transition.backup.manifest import BackupSet, TableFile, state_of, verified_sets
 from transition.backup.rows import State, backup_traces, concerned_spaces, reads_whole, selected_rows
 from transition.campaign import Campaign
 from transition.rules.compile import Trace
@@ -143,15 +144,19 @@ def _damage(backup: BackupSet, courses: set[int]) -> dict[int, str]:
     """The spaces, among these, whose rows lie in a file that is no longer what was verified."""
     damaged: dict[int, str] = {}
     for table in backup.manifest.tables.values():
-        if concerned := courses & table.spaces.keys():
-            path = backup.folder / table.file
-            if not path.exists():
-                fault = "est absent"
-            elif (size := path.stat().st_size) != table.bytes:
-                fault = f"fait {size} octets au lieu de {table.bytes}"
-            elif storage.sha256(path) != table.sha256:
-                fault = "a été altéré"
-            else:
-                continue
+        concerned = courses & table.spaces.keys()
+        if concerned and (fault := _fault(backup.folder / table.file, table)):
             damaged |= dict.fromkeys(concerned, f"sauvegarde {backup.manifest.name} : le fichier {table.file} {fault}")
     return damaged
+
+
+def _fault(path: UPath, table: TableFile) -> str:
+    """What makes a file other than what was verified, or ''; it is read whole."""
+    try:
+        if not path.exists():
+            return "est absent"
+        if (size := path.stat().st_size) != table.bytes:
+            return f"fait {size} octets au lieu de {table.bytes}"
+        return "" if storage.sha256(path) == table.sha256 else "a été altéré"
+    except OSError as error:
+        return f"ne peut pas être lu ({storage.fault(error)})"

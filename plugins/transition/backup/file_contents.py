@@ -3,12 +3,12 @@
 The set's own table ``files`` is their list (``contenthash``, ``filesize``), vouched for by the manifest like any table.
 """
 
-import errno
 from collections.abc import Collection, Iterator
 
 import pyarrow.parquet as pq
 from upath import UPath
 
+from transition import storage
 from transition.backup.manifest import BackupSet, Contents, TableFile
 from transition.backup.read import read_space
 from transition.backup.runs import SPACE
@@ -17,7 +17,6 @@ from transition.filedir import EMPTY, check_dataroot, is_whole, keep_copy, kept_
 from transition.french import counted
 from transition.progress import Progress
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _COLUMNS = [SPACE, "contenthash", "filesize"]
 
 
@@ -42,8 +41,8 @@ def keep_contents(
                 lost.add(contenthash)
         except OSError as error:
             failed[contenthash] = f"contenu {contenthash} : copie impossible ({type(error).__name__})"
-            if error.errno in _FULL:
-                stopped = "le stockage de la sauvegarde est plein"
+            if error.errno in storage.FULL:
+                stopped = storage.fault(error)
         progress.step(size / 1e6)
     # A folder that vanished meanwhile (a mount that dropped) looks like contents that Moodle has lost.
     if lost and (fault := next(check_dataroot(campaign), "")):
@@ -72,7 +71,11 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
             if campaign.platform.dataroot:
                 found[courseid] = f"sauvegarde {backup.manifest.name} : sans le contenu des fichiers"
         else:
-            wanted[courseid] = named_contents(backup, courseid)
+            try:
+                wanted[courseid] = named_contents(backup, courseid)
+            except OSError as error:
+                what = f"la liste des contenus de fichiers ne peut pas être lue ({storage.fault(error)})"
+                found[courseid] = f"sauvegarde {backup.manifest.name} : {what}"
             if back := [contenthash for contenthash in contents.lost if _is_back(campaign, contenthash)]:
                 what = counted(len(back), "contenu perdu est revenu", "contenus perdus sont revenus")
                 found[courseid] = f"sauvegarde {backup.manifest.name} : {what} dans Moodle ({back[0]}…)"

@@ -160,7 +160,10 @@ def verified_sets(campaign: Campaign, rejected: list[str], without: Collection[s
     for folder in folders(campaign):
         if folder.name in without:
             continue
-        fault, manifest = _open(campaign, folder)
+        try:
+            fault, manifest = _open(campaign, folder)
+        except OSError as error:
+            fault, manifest = f"illisible ({storage.fault(error)})", None
         if manifest:
             yield BackupSet(folder, manifest)
         else:

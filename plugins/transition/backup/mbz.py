@@ -130,13 +130,13 @@ def latest(campaign: Campaign, courseid: int) -> Iterator[Made]:
     for path in sorted(folder.glob("*.json"), key=lambda path: path.name, reverse=True):
         try:
             made = Made.model_validate_json(path.read_bytes())
-        except ValidationError:
+            size = (folder / made.file).stat().st_size
+        except (OSError, ValidationError):
             continue
         mine = (made.courseid, made.site, made.site_identifier) == (
             courseid, moodle.site, moodle.config.get("siteidentifier", ""),
         )  # fmt: skip
-        file = folder / made.file
-        if mine and file.exists() and file.stat().st_size == made.bytes:
+        if mine and size == made.bytes:
             yield made
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import MySQLdb
 import sqlalchemy as sa
+from upath import UPath
 
 from transition import journal, preflight, storage
 from transition.backup import manifest as sets
@@ -37,7 +38,7 @@ def july_backup(campaign: Campaign) -> None:
 
     Writes nothing in Moodle. A space that fails is journalled and does not stop the others: it stays without a backup,
     so nothing will be moved out of it. Raises :class:`IncompleteBackupError`, at the end, if a whole table failed, the
-    storage is full, or Moodle's own backups took too long for all to have their turn.
+    storage failed, or Moodle's own backups took too long for all to have their turn.
     """
     with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
         _complete(campaign, concerned_spaces(campaign), closing)
@@ -138,10 +139,37 @@ def _write_set(
     campaign: Campaign, spaces: Mapping[int, str], traces_by_table: Mapping[str, list[Trace]],
     divided: Mapping[str, TableRows],
 ) -> tuple[int, dict[int, str], set[str]]:  # fmt: skip
-    """Write and verify one set; ``divided``: its rows of the tables that were read for all sets at once."""
+    """Write and verify one set; ``divided``: its rows of the tables that were read for all sets at once.
+
+    A storage that takes nothing, or does not give back what it took, fails the spaces of this set alone.
+    """
     name = sets.new_name()
     folder = storage.folder(campaign, "backup") / name
-    storage.make_private(folder)
+    rows, failures, broken = 0, dict[int, str](), set[str]()
+    try:
+        storage.make_private(folder)
+        files, failures, broken = _write_tables(campaign, folder, spaces, traces_by_table, divided)
+        kept, unkept, stopped = keep_contents(campaign, folder, files.get("files"), spaces)
+        if stopped:
+            broken.add(f"contenus des fichiers ({stopped})")
+        failures |= unkept
+        manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files, kept)
+        failures |= _verify(campaign, manifest)
+        rows = sum(space.rows for courseid, space in manifest.spaces.items() if courseid not in failures)
+    except OSError as error:
+        reason = f"sauvegarde {name} : {storage.fault(error)}"
+        _log.warning("%s", reason)
+        broken.add(f"{folder.parent} ({storage.fault(error)})")
+        failures = dict.fromkeys(spaces, reason) | failures
+    _journal_failures(campaign, failures)
+    return rows, failures, broken
+
+
+def _write_tables(
+    campaign: Campaign, folder: UPath, spaces: Mapping[int, str], traces_by_table: Mapping[str, list[Trace]],
+    divided: Mapping[str, TableRows],
+) -> tuple[dict[str, TableFile], dict[int, str], set[str]]:  # fmt: skip
+    """Write the tables of a set: their files, spaces that failed and why, tables that failed."""
     files: dict[str, TableFile] = {}
     failures: dict[int, str] = {}
     broken: set[str] = set()
@@ -152,6 +180,8 @@ def _write_set(
             with _rows(campaign, table, traces, spaces, divided) as source:
                 written = write_table(source, path)
         except (sa.exc.DBAPIError, MySQLdb.Error, OSError) as error:  # rows come from the driver itself
+            if isinstance(error, OSError) and error.errno in storage.FULL:
+                raise  # no other table would find room
             # Which spaces have rows there is not known.
             broken.add(f"table {table} ({type(error).__name__})")
             failures |= dict.fromkeys(spaces, f"table {table} : sauvegarde impossible ({type(error).__name__})")
@@ -161,14 +191,7 @@ def _write_set(
             if written.file:
                 files[table] = written.file
         progress.step(files[table].rows if table in files else 0)
-    kept, unkept, stopped = keep_contents(campaign, folder, files.get("files"), spaces)
-    if stopped:
-        broken.add(f"contenus des fichiers ({stopped})")
-    failures |= unkept
-    manifest = _manifest(campaign, name, {c: code for c, code in spaces.items() if c not in failures}, files, kept)
-    failures |= _verify(campaign, manifest)
-    _journal_failures(campaign, failures)
-    return sum(space.rows for courseid, space in manifest.spaces.items() if courseid not in failures), failures, broken
+    return files, failures, broken
 
 
 @contextmanager
