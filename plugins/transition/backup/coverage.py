@@ -18,6 +18,8 @@ from transition.rules.model import load_rules
 from transition.side_by_side import side_by_side
 from transition.traces import Traces
 
+# The ordinary reasons to back up: how the one begins, and the other, unless the journal knows a backup of the space.
+CHANGED, NONE = "modifié depuis", "aucune sauvegarde vérifiée"
 SPACES_AT_ONCE = 200  # bounds a manifest, the row groups of a file, and what a kill can cost
 _BACKUPS = "backups"  # the rule of Moodle's own backups and recycle bin
 _RANGES, _IDS_AT_ONCE = 16, 1_000_000  # a table read whole is read in so many parts, but none of fewer ids
@@ -32,19 +34,22 @@ class Held:
     damage: str
 
 
-def stale_spaces(campaign: Campaign, spaces: Mapping[int, str] | None = None) -> dict[int, str]:
+def stale_spaces(
+    campaign: Campaign, spaces: Mapping[int, str] | None = None, rejected: list[str] | None = None
+) -> dict[int, str]:
     """The spaces whose backup is missing, damaged, of another site or older than their last change, and the reason.
 
     A space that has no trace, or no longer any, is not stale once there are backups: nothing could be lost there.
     :param spaces: course id to code; by default all that the run concerns.
+    :param rejected: receives the sets set aside, and why.
     """
     spaces = concerned_spaces(campaign) if spaces is None else spaces
-    rejected: list[str] = []
+    rejected = [] if rejected is None else rejected
     held = held_spaces(campaign, spaces, rejected)
     if not held and not rejected:  # the very first backup: no need to read everything twice
-        return dict.fromkeys(spaces, "aucune sauvegarde vérifiée")
+        return dict.fromkeys(spaces, NONE)
     present = present_states(campaign, list(spaces))
-    reasons = {courseid: _reason(campaign, held.get(courseid), present[courseid], rejected) for courseid in spaces}
+    reasons = {courseid: _reason(campaign, held.get(courseid), present[courseid]) for courseid in spaces}
     return {courseid: reason for courseid, reason in reasons.items() if reason}
 
 
@@ -127,16 +132,16 @@ def slices(courses: list[int]) -> Iterator[list[int]]:
         yield courses[start : start + SPACES_AT_ONCE]
 
 
-def _reason(campaign: Campaign, held: Held | None, present: str, rejected: list[str]) -> str:
+def _reason(campaign: Campaign, held: Held | None, present: str) -> str:
     if not present:
         return ""
     if held is None:
-        return " ; ".join(["aucune sauvegarde vérifiée", *rejected])
+        return NONE
     if held.damage:
         return held.damage
     if held.state != present:
         moment = held.created_at.replace(tzinfo=UTC).astimezone(campaign.platform.zone)
-        return f"modifié depuis la sauvegarde du {moment:%d/%m/%Y à %H:%M}"
+        return f"{CHANGED} la sauvegarde du {moment:%d/%m/%Y à %H:%M}"
     return ""
 
 

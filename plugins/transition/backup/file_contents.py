@@ -82,9 +82,8 @@ def missing_contents(campaign: Campaign, backup: BackupSet, courses: Collection[
     sizes = kept_sizes(campaign, {contenthash for named in wanted.values() for contenthash in named})
     for courseid, named in wanted.items():
         if bad := sorted(c for c, size in named.items() if sizes.get(c) != size):
-            found[courseid] = (
-                f"sauvegarde {backup.manifest.name} : contenus de fichiers absents ou altérés, {len(bad)} ({bad[0]}…)"
-            )
+            what = f"contenus de fichiers absents ou altérés ({len(bad)}, dont {bad[0]})"
+            found[courseid] = f"sauvegarde {backup.manifest.name} : {what}"
     return found
 
 

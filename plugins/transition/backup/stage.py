@@ -11,7 +11,7 @@ from upath import UPath
 from transition import journal, preflight, storage
 from transition.backup import manifest as sets
 from transition.backup import mbz
-from transition.backup.coverage import slices, stale_spaces
+from transition.backup.coverage import CHANGED, NONE, slices, stale_spaces
 from transition.backup.divided import divided_tables
 from transition.backup.file_contents import keep_contents
 from transition.backup.journalled import held_sets, record_held
@@ -79,8 +79,8 @@ def complete_backup(campaign: Campaign) -> dict[int, str]:
     """
     with campaign.lock(_STAGE):
         spaces = concerned_spaces(campaign, in_scope=True)
-        stale = stale_spaces(campaign, spaces)
-        rows, failures, _ = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
+        stale = _stale(campaign, spaces)
+        rows, failures, _ = _back_up(campaign, stale)
         with campaign.engine.begin() as connection:
             detail = "avant le gel : " + _summary(campaign, len(spaces), len(stale), rows, len(failures))
             journal.record(connection, campaign, _STAGE, "completed", rows_moved=rows, detail=detail)
@@ -96,8 +96,8 @@ def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, 
     for copying in preflight.running(campaign, ["copy_archived_course"]):
         raise BlockingIOError(f"La sauvegarde ne commence pas : {copying}, puis relancez cette tâche.")
     unmade = mbz.make_missing(campaign, spaces)
-    stale = stale_spaces(campaign, spaces)
-    rows, failures, broken = _back_up(campaign, {courseid: spaces[courseid] for courseid in stale})
+    stale = _stale(campaign, spaces)
+    rows, failures, broken = _back_up(campaign, stale)
     closing["rows_moved"] = rows
     closing["detail"] = _summary(campaign, len(spaces), len(stale), rows, len(failures))
     if unmade:
@@ -108,6 +108,28 @@ def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, 
     if broken:
         raise IncompleteBackupError(f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}.")
     return {**unmade, **failures}
+
+
+def _stale(campaign: Campaign, spaces: Mapping[int, str]) -> dict[int, str]:
+    """Those of these spaces that have no backup of their present state, with their codes.
+
+    Says and journals which backups are not relied upon and why, but not that spaces changed or are backed up for the
+    first time.
+    """
+    rejected: list[str] = []
+    stale, known = stale_spaces(campaign, spaces, rejected), held_sets(campaign)
+    alike: dict[str, list[int]] = {}  # by what comes before the figures in brackets
+    for courseid, reason in stale.items():
+        if not reason.startswith(CHANGED) and (reason != NONE or courseid in known):
+            alike.setdefault(reason.partition(" (")[0], []).append(courseid)
+    for first, *others in alike.values():
+        again = counted(1 + len(others), "espace", "espaces")
+        rejected.append(f"{stale[first]} ; à sauvegarder de nouveau : {again} ({spaces[first] or first}…)")
+    with campaign.engine.begin() as connection:
+        for sentence in rejected:
+            _log.warning("%s", sentence)
+            journal.record(connection, campaign, _STAGE, "rejected", detail=sentence)
+    return {courseid: spaces[courseid] for courseid in stale}
 
 
 def _summary(campaign: Campaign, spaces: int, stale: int, rows: int, failed: int) -> str:
