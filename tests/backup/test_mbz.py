@@ -168,6 +168,14 @@ def test_a_missing_student_is_seen(ground: Ground) -> None:
     assert "il manque 1 inscrit" in failures[LI3INF01]
 
 
+def test_a_file_made_without_contents_is_refused(ground: Ground) -> None:
+    campaign = ground.campaign("juillet")
+    with ground.failing({LI3INF01: {"without_files": True}}):
+        failures = mbz.make_missing(campaign, {LI3INF01: "LI3INF01"})
+    assert "est sans le contenu des fichiers : réglez les valeurs par défaut" in failures[LI3INF01]
+    assert list(mbz.latest(campaign, LI3INF01)) == []
+
+
 def test_before_the_freeze_only_the_spaces_in_scope_count(ground: Ground) -> None:
     campaign = ground.campaign("août")
     with campaign.engine.begin() as connection:

@@ -11,7 +11,9 @@ from tests.support.mbz import mbz_bytes
 from tests.support.moodle_cli import mbz
 from transition.moodle.mbz import Mbz, UnusableMbzError, read_mbz, site_hash
 
-GOOD = Mbz(7, site_hash("site"), {"users": "1", "anonymize": "0"}, frozenset({3, 4}), frozenset({2, 5, 9}), True)
+GOOD = Mbz(
+    7, site_hash("site"), {"users": "1", "anonymize": "0", "files": "1"}, frozenset({3, 4}), frozenset({2, 5, 9}), True
+)
 FILES = {zipped: mbz_bytes(7, "site", [3, 4], [2, 5, 9], zipped=zipped) for zipped in (False, True)}
 
 

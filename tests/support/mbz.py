@@ -27,6 +27,7 @@ MAIN = """<?xml version="1.0" encoding="UTF-8"?>
 <contents><activities>{activities}</activities><course><courseid>{course}</courseid></course></contents>
 <settings><setting><level>root</level><name>users</name><value>{with_users}</value></setting>
 <setting><level>root</level><name>anonymize</name><value>0</value></setting>
+<setting><level>root</level><name>files</name><value>{with_files}</value></setting>
 <setting><level>activity</level><activity>quiz_1</activity><name>users</name><value>0</value></setting></settings>
 </information></moodle_backup>"""
 ACTIVITY = """<activity><moduleid>{0}</moduleid><modulename>quiz</modulename>
@@ -51,12 +52,14 @@ def mbz_bytes(
 ) -> bytes:
     """A backup file as Moodle writes it: a gzipped tar with its list, or a zip. ``flaws``: what is wrong with it.
 
-    ``without_users``: made without them; ``lacks``: names of files left out of the archive though announced.
+    ``without_users``: made without them; ``without_files``: without contents of files; ``lacks``: names of files left
+    out of the archive though announced.
     """
     with_users = not flaws.get("without_users")
     files = {
         "moodle_backup.xml": MAIN.format(
             name="x.mbz", site=hashlib.md5(site.encode()).hexdigest(), course=course, with_users=int(with_users),
+            with_files=int(not flaws.get("without_files")),
             activities="".join(ACTIVITY.format(cm) for cm in activities),
         ),
         "files.xml": "<files></files>",

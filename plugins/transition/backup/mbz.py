@@ -36,6 +36,7 @@ _SLOW = "mbz_slow"  # in the journal: a space that took too long
 _SECONDS = 4 * 3600  # a space of many gigabytes
 _MOST_SLOW = 2  # spaces that may take that long before the rows have their turn: a task has 12 hours
 UNTRIED = "fichier .mbz de Moodle : pas encore essayé, trop d'espaces avant lui ayant pris trop de temps"
+_DEFAULTS = "réglez les valeurs par défaut des sauvegardes dans Moodle (Administration du site > Cours > Sauvegardes)"
 _log = logging.getLogger(__name__)
 
 
@@ -171,16 +172,15 @@ def _make(campaign: Campaign, space: _Space) -> Made:
 def _refuse_other(
     campaign: Campaign, courseid: int, mbz: Mbz, activities: Collection[int], people: Collection[int]
 ) -> None:
-    """Refuse a file that is not of this space, or lacks users' data or activities."""
+    """Refuse a file that is not of this space, or lacks users' data, contents of files or activities."""
     if mbz.site != site_hash(campaign.moodle.config.get("siteidentifier", "")):
         raise UnusableMbzError("vient d'un autre site : corrigez moodle_command")
     if mbz.course != courseid:
         raise UnusableMbzError(f"est celui du cours {mbz.course}")
     if mbz.settings.get("users") != "1" or mbz.settings.get("anonymize") not in (None, "0"):
-        raise UnusableMbzError(
-            "est sans les données des utilisateurs, ou anonyme : réglez les valeurs par défaut des sauvegardes dans"
-            " Moodle (Administration du site > Cours > Sauvegardes)"
-        )
+        raise UnusableMbzError(f"est sans les données des utilisateurs, ou anonyme : {_DEFAULTS}")
+    if mbz.settings.get("files") not in (None, "1"):  # an older Moodle has no such setting
+        raise UnusableMbzError(f"est sans le contenu des fichiers : {_DEFAULTS}")
     if lacking := set(activities) - mbz.activities:
         raise UnusableMbzError(
             f"n'a que {counted(len(mbz.activities), 'activité', 'activités')}, il en manque {len(lacking)} (module"
