@@ -1,8 +1,10 @@
 """Any value that MariaDB holds comes back from a table file as it is, and is in the server's checksum."""
 
+import random
 import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +23,9 @@ from transition.backup.rows import Selected, consistent_snapshot
 from transition.backup.runs import read_rows
 from transition.backup.table import Content, Values, read_back, write_table
 from transition.campaign import now
+from transition.errors import TransitionError
 from transition.moodle.database import MoodleDatabase, open_engine
+from transition.restore.scratch import checked_rows
 
 DATABASE = "moodle_values"
 BIG = 2**63 - 1
@@ -172,6 +176,25 @@ def test_values_that_trade_places_have_another_checksum(values: sa.Engine) -> No
         with values.connect() as connection:
             found.add(keyed(connection, values).states()[5].checksum)
     assert len(found) == 2
+
+
+def test_a_changed_bit_is_refused_or_changes_no_row(values: sa.Engine) -> None:
+    fill(values, {5: [{"name": "a", "money": Decimal("1.5")}, {"picture": b"b"}], 6: [{"ratio": 1.5}]})
+    with tempfile.TemporaryDirectory() as name, values.connect() as connection:
+        written = write_table(read_rows(keyed(connection, values)), UPath(name) / "odd.parquet")
+        path, backup, chosen = Path(name) / "odd.parquet", as_set(UPath(name), written.file), random.Random(1)
+        content, refused = path.read_bytes(), 0
+        good = {space: list(checked_rows(backup, "odd", space)) for space in (5, 6)}
+        for _ in range(250):
+            altered, place = bytearray(content), chosen.randrange(len(content))
+            altered[place] ^= 1 << chosen.randrange(8)
+            path.write_bytes(altered)
+            for space, rows in good.items():
+                try:
+                    assert list(checked_rows(backup, "odd", space)) == rows
+                except TransitionError:
+                    refused += 1
+        assert refused > 125
 
 
 def test_huge_texts_are_written_a_few_at_a_time(values: sa.Engine) -> None:

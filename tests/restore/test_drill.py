@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.backup.test_backup import LI3INF01, truncate
+from tests.backup.test_backup import LI3INF01, become_a_folder, truncate
 from tests.backup.test_backup import alter as change_a_byte
 from tests.restore.conftest import NAME, World
 from tests.restore.helpers import CODES, alter
@@ -98,10 +98,15 @@ def test_a_drill_sees_a_content_that_has_its_size_and_other_bytes(world: World) 
     campaign = world.open("drill")
     backup = next(verified_sets(campaign, []))
     named = min(named_contents(backup, LI3INF01))
-    change_a_byte(Path(str(storage.folder(campaign, "filedir") / named[:2] / named[2:4] / named)))
+    content = Path(str(storage.folder(campaign, "filedir") / named[:2] / named[2:4] / named))
+    change_a_byte(content)
     assert missing_contents(campaign, backup, [LI3INF01]) == {}, "it has its size"
     with pytest.raises(TransitionError, match=rf"LI3INF01 : 1 contenu de fichier manque ou est altéré \({named}"):
         restore_drill(campaign, number=100, seed=1)
+    become_a_folder(content)
+    with pytest.raises(TransitionError, match=rf"LI3INF01 : .*{named} ne peut pas être lu \(Is a directory\)"):
+        restore_drill(world.open("unreadable"), number=100, seed=1)
+    assert (Path(campaign.platform.storage) / NAME / "2026" / "reports" / "restore_drill-unreadable.json").exists()
 
 
 def test_a_drill_sees_a_row_that_did_not_come_back_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

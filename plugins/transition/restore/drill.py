@@ -139,6 +139,8 @@ def _try(campaign: Campaign, backup: BackupSet, courseid: int) -> Trial:
             fault = " ; ".join(faults)
         except TransitionError as error:
             fault = str(error)
+        except OSError as error:  # of contents and .mbz: rows have been read
+            fault = f"{error.filename or 'un fichier gardé'} ne peut pas être lu ({storage.fault(error)})"
     trial = Trial(
         space.code, courseid, backup.manifest.name, len(names), rows, len(contents), len(made),
         round(time.monotonic() - begin, 3), fault,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -141,7 +142,7 @@ def checked_rows(backup: BackupSet, name: str, courseid: int) -> Iterator[tuple[
                 rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
                 count += len(rows)
                 yield [column.name for column in file.columns[1:]], rows
-    except (OSError, ValueError) as error:  # Arrow's own errors are kinds of these
+    except (OSError, ValueError, LookupError, MemoryError, pa.ArrowException) as error:  # whatever a changed bit does
         raise TransitionError(_damaged(backup, file.file, type(error).__name__)) from None
     if (count, str(content)) != (expected.rows, expected.content):
         raise TransitionError(_damaged(backup, file.file, "lignes altérées"))
