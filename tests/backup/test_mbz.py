@@ -134,9 +134,9 @@ BAD: Facts = {
     7: {"fails": True}, 8: {"activities": []},
 }  # fmt: skip
 SAID = {
-    2: "tronqué ou altéré", 3: "sans les données des utilisateurs", 4: "est celui du cours 5",
-    5: "vient d'un autre site", 6: "dit « Destination directory does not exists or not writable. »",
-    7: "Error writing to database", 8: "activité, il en manque",
+    2: "tronqué ou altéré", 3: "sans les données des utilisateurs", 4: "est celui du cours 5 : corrigez moodle_command",
+    5: "vient d'un autre site", 6: "dit « Destination directory does not exists or not writable. » : corrigez",
+    7: "Error writing to database", 8: "…) : réglez les valeurs par défaut des sauvegardes",
 }  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def test_a_missing_student_is_seen(ground: Ground) -> None:
     people = ground.facts[LI3INF01]["users"]
     with ground.failing({LI3INF01: {"users": people[1:]}}):
         failures = mbz.make_missing(campaign, {LI3INF01: "LI3INF01"})
-    assert "il manque 1 inscrit" in failures[LI3INF01]
+    assert "il manque 1 inscrit : relancez" in failures[LI3INF01]
 
 
 def test_a_file_made_without_contents_is_refused(ground: Ground) -> None:

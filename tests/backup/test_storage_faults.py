@@ -86,7 +86,7 @@ def test_a_full_storage_fails_the_spaces_of_that_set(
     with monkeypatch.context() as patch, pytest.raises(IncompleteBackupError) as raised:
         patch.setattr(module, step, failing)
         july_backup(campaign)
-    assert str(raised.value).endswith("/backup (le stockage de la sauvegarde est plein).")
+    assert "/backup (le stockage de la sauvegarde est plein). Corrigez la cause" in str(raised.value)
     failed = {entry.courseid: entry.detail for entry in journalled(campaign, "failed") if entry.courseid}
     assert failed.keys() == {2, 3, 4, 5}
     assert all("le stockage de la sauvegarde est plein" in reason for reason in failed.values())

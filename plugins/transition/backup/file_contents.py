@@ -40,7 +40,11 @@ def keep_contents(
             if not keep_copy(campaign, contenthash):
                 lost.add(contenthash)
         except OSError as error:
-            failed[contenthash] = f"contenu {contenthash} : copie impossible ({type(error).__name__})"
+            failed[contenthash] = (
+                f"contenu {contenthash} : copie impossible de {campaign.platform.dataroot} vers"
+                f" {storage.folder(campaign, 'filedir')} ({storage.fault(error)}) ; vérifiez ces dossiers et les"
+                " droits du compte d'Airflow"
+            )
             if error.errno in storage.FULL:
                 stopped = storage.fault(error)
         progress.step(size / 1e6)

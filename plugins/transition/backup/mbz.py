@@ -114,7 +114,10 @@ def make_missing(campaign: Campaign, spaces: Mapping[int, str], most_slow: int |
         except (UnusableMbzError, UnreachableError, TransitionError) as error:
             failures[courseid] = f"fichier .mbz de Moodle : {error}"
         except OSError as error:
-            failures[courseid] = f"fichier .mbz de Moodle : {type(error).__name__} ({error.strerror})"
+            failures[courseid] = (
+                f"fichier .mbz de Moodle : ne peut pas être gardé dans {_folder(campaign, courseid)}"
+                f" ({storage.fault(error)}) ; vérifiez les droits du compte d'Airflow, là et dans « exchange »"
+            )
         else:
             size, action, file = made.bytes, _MADE, made.file
         detail = failures.get(courseid) or f"fichier .mbz de Moodle, ouvert et relu : {file} ({size} octets)"
@@ -161,7 +164,10 @@ def _make(campaign: Campaign, space: _Space) -> Made:
         found = _exchanged(exchange, courseid)
         if len(found) != 1:  # the script ends with 0 whatever happened: its last line tells
             last = (said.strip().splitlines() or ["aucun message"])[-1][:200]
-            raise UnusableMbzError(f"n'est pas dans {exchange} ; {_SCRIPT} dit « {last} »")
+            raise UnusableMbzError(
+                f"n'est pas dans {exchange} ; {_SCRIPT} dit « {last} » : corrigez-en la cause, ou « exchange », qui"
+                " doit être le même dossier pour Moodle et pour Airflow"
+            )
         mbz = read_mbz(found[0])
         _refuse_other(campaign, courseid, mbz, activities, people)
         return _store(campaign, space, found[0], mbz)
@@ -176,7 +182,7 @@ def _refuse_other(
     if mbz.site != site_hash(campaign.moodle.config.get("siteidentifier", "")):
         raise UnusableMbzError("vient d'un autre site : corrigez moodle_command")
     if mbz.course != courseid:
-        raise UnusableMbzError(f"est celui du cours {mbz.course}")
+        raise UnusableMbzError(f"est celui du cours {mbz.course} : corrigez moodle_command")
     if mbz.settings.get("users") != "1" or mbz.settings.get("anonymize") not in (None, "0"):
         raise UnusableMbzError(f"est sans les données des utilisateurs, ou anonyme : {_DEFAULTS}")
     if mbz.settings.get("files") not in (None, "1"):  # an older Moodle has no such setting
@@ -184,11 +190,14 @@ def _refuse_other(
     if lacking := set(activities) - mbz.activities:
         raise UnusableMbzError(
             f"n'a que {counted(len(mbz.activities), 'activité', 'activités')}, il en manque {len(lacking)} (module"
-            f" {min(lacking)}…)"
+            f" {min(lacking)}…) : {_DEFAULTS}"
         )
     if lacking := set(people) - mbz.users:
         users = counted(len(mbz.users), "utilisateur", "utilisateurs")
-        raise UnusableMbzError(f"n'a que {users}, il manque {counted(len(lacking), 'inscrit', 'inscrits')}")
+        raise UnusableMbzError(
+            f"n'a que {users}, il manque {counted(len(lacking), 'inscrit', 'inscrits')} : relancez cette tâche, une"
+            " inscription a pu arriver pendant la sauvegarde"
+        )
 
 
 def _expected(campaign: Campaign, courseid: int) -> tuple[set[int], set[int]]:
@@ -213,7 +222,7 @@ def _store(campaign: Campaign, space: _Space, source: Path, mbz: Mbz) -> Made:
             digest.update(block)
             writer.write(block)
     if storage.sha256(target) != digest.hexdigest():
-        raise UnusableMbzError(f"relu dans {folder} diffère de celui de Moodle")
+        raise UnusableMbzError(f"relu dans {folder} diffère de celui de Moodle : contrôlez ce stockage")
     made = Made(
         file=target.name, bytes=target.stat().st_size, sha256=digest.hexdigest(),
         courseid=space.courseid, code=space.code,

@@ -22,6 +22,10 @@ Run = list[pa.RecordBatch]
 pa.set_memory_pool(pa.system_memory_pool())
 
 
+class MisfitError(Exception):
+    """A value does not fit its column's type; the text is the column's name."""
+
+
 def release_memory() -> None:
     """Give back to the system what Arrow has freed: else it stays with the process, run after run."""
     pa.default_memory_pool().release_unused()
@@ -79,7 +83,7 @@ def _converted(
     try:
         yield _batch(schema, rows)
         return
-    except _MISFIT:
+    except MisfitError:
         pass  # once more, space by space
     by_space: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for row in rows:
@@ -87,13 +91,21 @@ def _converted(
     for courseid, own in by_space.items():
         try:
             yield _batch(schema, own)
-        except _MISFIT as error:
-            failures[courseid] = f"table {name} : valeur inattendue ({type(error).__name__})"
+        except MisfitError as error:
+            failures[courseid] = (
+                f"table {name}, colonne {error} : une valeur n'est pas du type attendu ; rendez à cette colonne un type"
+                " que Moodle emploie (entier signé, nombre, texte, binaire)"
+            )
 
 
 def _batch(schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
-    columns = zip(zip(*rows, strict=True), schema.types, strict=True)
-    return pa.record_batch([pa.array(values, kind) for values, kind in columns], schema=schema)
+    arrays = []
+    for values, field in zip(zip(*rows, strict=True), schema, strict=True):
+        try:
+            arrays.append(pa.array(values, field.type))
+        except _MISFIT:
+            raise MisfitError(field.name) from None
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _arrow_type(kind: sa.types.TypeEngine[Any]) -> pa.DataType:

@@ -117,7 +117,10 @@ def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, 
         waiting = counted(untried, "espace pas encore essayé", "espaces pas encore essayés")
         broken.add(f"fichiers .mbz de Moodle ({waiting}, d'autres ayant pris trop de temps)")
     if broken:
-        raise IncompleteBackupError(f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}.")
+        raise IncompleteBackupError(
+            f"Sauvegarde incomplète : {' ; '.join(sorted(broken))}. Corrigez la cause, puis relancez cette tâche, qui"
+            " ne reprend que ce qui manque."
+        )
     return {**unmade, **failures}
 
 
@@ -206,7 +209,9 @@ def _write_tables(
     files: dict[str, TableFile] = {}
     failures: dict[int, str] = {}
     broken: set[str] = set()
-    progress = Progress(f"Sauvegarde ({len(spaces)} espaces)", len(traces_by_table), "tables", "lignes")
+    progress = Progress(
+        f"Sauvegarde ({counted(len(spaces), 'espace', 'espaces')})", len(traces_by_table), "tables", "lignes"
+    )
     for table, traces in traces_by_table.items():
         path = folder / f"{table}.parquet"
         try:
@@ -216,15 +221,24 @@ def _write_tables(
             if isinstance(error, OSError) and error.errno in storage.FULL:
                 raise  # no other table would find room
             # Which spaces have rows there is not known.
-            broken.add(f"table {table} ({type(error).__name__})")
-            failures |= dict.fromkeys(spaces, f"table {table} : sauvegarde impossible ({type(error).__name__})")
-            _log.warning("Table %s : sauvegarde impossible (%s)", table, type(error).__name__)
+            broken.add(f"table {table} ({_cause(error)})")
+            failures |= dict.fromkeys(spaces, f"table {table} : sauvegarde impossible ({_cause(error)})")
+            _log.warning("Table %s : sauvegarde impossible (%s)", table, _cause(error))
         else:
             failures |= written.failures
             if written.file:
                 files[table] = written.file
         progress.step(files[table].rows if table in files else 0)
     return files, failures, broken
+
+
+def _cause(error: sa.exc.DBAPIError | MySQLdb.Error | OSError) -> str:
+    """What a fault was, without the server's words, which may quote a row."""
+    if isinstance(error, OSError):
+        return storage.fault(error)
+    raised = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    number = raised.args[0] if raised and raised.args else None
+    return f"erreur {number} du serveur de base de données" if isinstance(number, int) else type(error).__name__
 
 
 @contextmanager
@@ -269,10 +283,14 @@ def _verify(campaign: Campaign, manifest: Manifest) -> dict[int, str]:
     sets.store(folder, manifest)
     faults = [fault for table in manifest.tables.values() for fault in read_back(folder / table.file, table)]
     if faults:
-        return dict.fromkeys(manifest.spaces, f"sauvegarde {manifest.name} : {faults[0]}")
+        return dict.fromkeys(manifest.spaces, f"sauvegarde {manifest.name} : {faults[0]} ; contrôlez le stockage")
     digest = sets.mark_verified(folder)
     rows = sum(table.rows for table in manifest.tables.values())
-    detail = f"jeu {manifest.name} : {len(manifest.spaces)} espaces, {len(manifest.tables)} tables, manifeste {digest}"
+    spaces, tables = (
+        counted(len(manifest.spaces), "espace", "espaces"),
+        counted(len(manifest.tables), "table", "tables"),
+    )
+    detail = f"jeu {manifest.name} : {spaces}, {tables}, manifeste {digest}"
     if lost := {
         contenthash for space in manifest.spaces.values() if space.contents for contenthash in space.contents.lost
     }:
