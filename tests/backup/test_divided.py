@@ -1,5 +1,6 @@
 """A backup of several sets reads the log once: each set holds what it would have read by itself."""
 
+import logging
 import shutil
 import tempfile
 from collections import namedtuple
@@ -39,8 +40,9 @@ def held(campaign: Campaign, table: str) -> dict[int, tuple[int, int, str]]:
 
 
 def test_several_sets_hold_what_one_holds(
-    open_campaign: Open, few_rules: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    open_campaign: Open, few_rules: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     one = open_campaign("un jeu", root=UPath(tmp_path / "un"))
     july_backup(one)
     monkeypatch.setattr(coverage, "SPACES_AT_ONCE", 3)
@@ -53,7 +55,13 @@ def test_several_sets_hold_what_one_holds(
 
     all_batches = Selected.batches
     monkeypatch.setattr(Selected, "batches", batches)
-    july_backup(several)
+    with caplog.at_level(logging.INFO):
+        july_backup(several)
+        assert stale_spaces(several) == {}
+    assert "Sauvegarde : jeu 3 sur 3 terminé (2 espaces), " in caplog.text
+    for backup in verified_sets(several, []):
+        files = len(backup.manifest.tables)
+        assert f"Relecture du jeu {backup.manifest.name} : {files} fichiers sur {files}, " in caplog.text
     assert len(list(verified_sets(one, []))) == 1
     assert len(list(verified_sets(several, []))) == 3
     for table in ("logstore_standard_log", "assign_submission"):
@@ -61,7 +69,6 @@ def test_several_sets_hold_what_one_holds(
         assert len(held(one, table)) > 3
     assert read.count("mdl_logstore_standard_log") == 1
     assert read.count("mdl_assign_submission") == 3
-    assert stale_spaces(several) == {}
 
 
 def test_a_disk_too_small_for_the_log_stops_the_backup_before_it_writes(

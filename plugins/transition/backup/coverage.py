@@ -13,6 +13,7 @@ from transition.backup.file_contents import missing_contents
 from transition.backup.manifest import BackupSet, TableFile, state_of, verified_sets
 from transition.backup.rows import State, backup_traces, concerned_spaces, reads_whole, selected_rows
 from transition.campaign import Campaign
+from transition.progress import Progress
 from transition.rules.compile import Trace
 from transition.rules.model import load_rules
 from transition.side_by_side import side_by_side
@@ -148,10 +149,13 @@ def _reason(campaign: Campaign, held: Held | None, present: str) -> str:
 def _damage(backup: BackupSet, courses: set[int]) -> dict[int, str]:
     """The spaces, among these, whose rows lie in a file that is no longer what was verified."""
     damaged: dict[int, str] = {}
-    for table in backup.manifest.tables.values():
-        concerned = courses & table.spaces.keys()
-        if concerned and (fault := _fault(backup.folder / table.file, table)):
-            damaged |= dict.fromkeys(concerned, f"sauvegarde {backup.manifest.name} : le fichier {table.file} {fault}")
+    concerned = [table for table in backup.manifest.tables.values() if courses & table.spaces.keys()]
+    progress = Progress(f"Relecture du jeu {backup.manifest.name}", len(concerned), "fichiers", "Mo")
+    for table in concerned:
+        if fault := _fault(backup.folder / table.file, table):
+            reason = f"sauvegarde {backup.manifest.name} : le fichier {table.file} {fault}"
+            damaged |= dict.fromkeys(courses & table.spaces.keys(), reason)
+        progress.step(table.bytes / 1e6)
     return damaged
 
 

@@ -167,7 +167,8 @@ def _back_up(campaign: Campaign, spaces: Mapping[int, str]) -> tuple[int, dict[i
             total += rows
             failures |= failed
             broken |= tables
-            _log.info("Sauvegarde : %d lignes, un jeu de %d espaces sur %d terminé", total, len(part), len(spaces))
+            held, so_far = counted(len(part), "espace", "espaces"), counted(total, "ligne", "lignes")
+            _log.info("Sauvegarde : jeu %d sur %d terminé (%s), %s en tout", number + 1, len(parts), held, so_far)
     return total, failures, broken
 
 
