@@ -190,7 +190,7 @@ def _refuse_other(
     if lacking := set(activities) - mbz.activities:
         raise UnusableMbzError(
             f"n'a que {counted(len(mbz.activities), 'activité', 'activités')}, il en manque {len(lacking)} (module"
-            f" {min(lacking)}…) : {_DEFAULTS}"
+            f" {min(lacking)}…) : {_DEFAULTS}, ou retirez « exchange » si un module ne sait pas se sauvegarder"
         )
     if lacking := set(people) - mbz.users:
         users = counted(len(mbz.users), "utilisateur", "utilisateurs")
