@@ -45,6 +45,8 @@ def stale_spaces(
     :param rejected: receives the sets set aside, and why.
     """
     spaces = concerned_spaces(campaign) if spaces is None else spaces
+    if not spaces:  # nothing was backed up again: no manifest need be opened
+        return {}
     rejected = [] if rejected is None else rejected
     held = held_spaces(campaign, spaces, rejected)
     if not held and not rejected:  # the very first backup: no need to read everything twice
