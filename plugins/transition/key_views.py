@@ -53,8 +53,10 @@ def spaces_table(campaign: Campaign) -> sa.Table:
 def write_spaces(
     connection: sa.Connection, campaign: Campaign, name: str, whole: Whole, last: Mapping[int, int]
 ) -> None:
-    """Write down, anew for the run, the spaces whose rows of a table go; make the view of their keys.
+    """Write down, anew, the spaces whose rows of a table go; make the view of their keys.
 
+    The archive has no row of the table yet: spaces that a stopped run had written down name nothing there, and once the
+    table is swapped they would name rows that stayed.
     :param last: by course id, the id of the last row that goes.
     """
     spaces = spaces_table(campaign)
@@ -66,8 +68,7 @@ def write_spaces(
             " PRIMARY KEY (table_name, run, courseid)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         )
     )
-    mine = sa.and_(spaces.c.run == campaign.run, spaces.c.table_name == name)
-    connection.execute(sa.delete(spaces).where(mine))
+    connection.execute(sa.delete(spaces).where(spaces.c.table_name == name))
     rows = [
         {"run": campaign.run, "table_name": name, "courseid": courseid, "rule": whole.rule, "column_name": whole.column,
          "max_id": max_id}

@@ -18,6 +18,7 @@ from transition.archive_indexes import shed_indexes
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
 from transition.errors import TransitionError
+from transition.kept_rows import drop_named_copies
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import index_definitions, last_id, quoted, table_like, unique_keys
@@ -297,6 +298,8 @@ class _Swap:
             if self._by_spaces(connection):
                 point(connection, self.campaign, self.name, self.campaign.archive_schema)
             self._put_late(connection)  # first of all: Moodle lacks these rows
+            if not self._by_spaces(connection):  # the spaces of a view are this run's alone
+                drop_named_copies(connection, self.keys, self.kept, self.archive, self.number)
             self._record(connection, self._planned(connection))  # what was checked before the RENAME
             self._set(connection, state="done")
             connection.commit()
