@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from upath import UPath
 
 from tests.restore.conftest import World
@@ -29,6 +30,7 @@ from transition.backup import manifest
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.restore import put_back
+from transition.restore.held import Held
 from transition.restore.history import backup_sets, find_space
 from transition.restore.stage import Request, restore
 
@@ -180,6 +182,39 @@ def test_a_restore_from_the_backup_that_was_stopped_resumes(world: World, monkey
     restore(world.open("stopped"), everything("LI3INF01"))
     restore_all(world, "rest")
     assert differences(restored(world), world.dump()) == {}
+
+
+def test_a_restore_that_was_stopped_leaves_no_answer_without_its_attempt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeater takes the quiz again before it is run again: the old attempt then stays where it is."""
+    steps, record, written = "question_attempt_steps", put_back._record, set[str]()
+    moved = moved_of(world, steps, 2)
+
+    def stopping(connection: sa.Connection, held: Held, done: list[dict[str, Any]]) -> None:
+        if steps in written:
+            raise KeyboardInterrupt
+        record(connection, held, done)
+        written.update(entry["table_name"] for entry in done)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(put_back, "CHUNK", 100)
+        patch.setattr(put_back, "_record", stopping)
+        restore(world.open("stopped"), everything("LI3INF01"))
+    first = world.before[steps][min(moved)]["questionattemptid"]
+    assert min(moved) in world.dump()[steps]
+    usage = world.before["question_attempts"][first]["questionusageid"]
+    attempt = next(row for row in world.before["quiz_attempts"].values() if row["uniqueid"] == usage)
+    insert(world, "quiz_attempts", {**attempt, "id": None, "attempt": 9, "uniqueid": 987_654_321})
+    restore(world.open("again"), everything("LI3INF01", conflicts="skip"))
+    assert _without_attempt(world.dump()) & moved == _without_attempt(world.before) & moved
+
+
+def _without_attempt(found: dict[str, Rows]) -> set[int]:
+    """The steps of answers in no attempt at a quiz: those of an offline quiz, say."""
+    usages = {row["uniqueid"] for row in found["quiz_attempts"].values()}
+    answers = {id_ for id_, row in found["question_attempts"].items() if row["questionusageid"] in usages}
+    return {id_ for id_, row in found["question_attempt_steps"].items() if row["questionattemptid"] not in answers}
 
 
 def _stop_at_call(number: int) -> Callable[..., None]:

@@ -23,6 +23,7 @@ from transition.restore.names import name_conflicts, put_name_back
 from transition.restore.part import find_activity, find_student, keep_part, person
 from transition.restore.put_back import GRADES, STAGE, Wanted, pick_rows, put_back
 from transition.restore.tables import restore_row
+from transition.rules.branches import branches, parents_first
 from transition.state import schema, tables
 
 _log = logging.getLogger(__name__)
@@ -183,7 +184,8 @@ def _restore(work: _Work) -> str:
         refuse_all(_STOPPED.format(code=request.code), findings + of_name)
     for finding in findings + of_name:
         _log.warning("Laissé de côté : %s", finding)
-    present = [name for name in names if not held.lost(name)]
+    # Parents first: stopped between two tables, the restore leaves nothing in Moodle that hangs from nothing.
+    present = [name for name in parents_first(names, branches(campaign.moodle)) if not held.lost(name)]
     aside = sum(len(conflict.ids) for conflict in conflicts) + sum(work.lost.values())
     outdates = not request.whole or GRADES in {conflict.table for conflict in conflicts} | work.lost.keys()
     with_name = request.name and not of_name
