@@ -81,7 +81,8 @@ def restore(campaign: Campaign, request: Request) -> str:
     refuse_all(f"Restauration de {request.code} :", list(preflight.other_site(campaign)))
     schema.upgrade(campaign)
     # Before this lock is taken: another restore that holds it is one of those writers.
-    refuse_all(f"Restauration de {request.code} :", [*preflight.other_writers(campaign), *under_way(campaign)])
+    others = (preflight.other_writers, under_way, unfinished_swaps)
+    refuse_all(f"Restauration de {request.code} :", [finding for other in others for finding in other(campaign)])
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
         space = find_space(campaign, request.code)
         if not space.in_moodle and request.conflicts != "scratch":
@@ -107,6 +108,18 @@ def under_way(campaign: Campaign) -> Iterator[str]:
             yield (
                 f"l'exécution {run_id} tient Moodle en maintenance : attendez sa fin ou, si elle est arrêtée, relancez"
                 " sa tâche maintenance_off"
+            )
+
+
+def unfinished_swaps(campaign: Campaign) -> Iterator[str]:
+    """After its RENAME, a swap that was killed has left rows that neither Moodle nor the keys of the archive show."""
+    run, way = tables.run, tables.way
+    query = sa.select(run.c.run_id, way.c.table_name).join(way, way.c.run == run.c.number)
+    with campaign.engine.connect() as connection:
+        for run_id, name in connection.execute(query.where(way.c.state == "ready")):
+            yield (
+                f"l'exécution {run_id} n'a pas terminé l'échange de la table {name} : relancez sa tâche purge, ou une"
+                " exécution de l'année, qui le terminera"
             )
 
 
