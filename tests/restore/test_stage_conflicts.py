@@ -59,6 +59,40 @@ def test_of_two_rows_that_two_resets_moved_from_one_place_the_last_comes_back(wo
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("source", ["archive", "backup"])
+def test_a_folder_that_moodle_has_made_again_is_no_conflict(world: World, source: str) -> None:
+    """Each of Moodle's own backups leaves an entry of its folder: the reset moved one, another one is there since."""
+    folders = {i for i in moved_of(world, "files", 2) if world.before["files"][i]["filename"] == "."}
+    made = {id_: insert(world, "files", {**world.before["files"][id_], "id": None}) for id_ in folders}
+    assert made
+    if source == "backup":
+        world.execute(f"DROP DATABASE {ARCHIVE}")
+    assert "de côté" not in restore(world.open("restore"), everything("LI3INF01"))
+    after = world.dump()["files"]
+    assert set(made.values()) <= after.keys()
+    assert not folders & after.keys()
+    assert world.execute(f"SELECT COUNT(*) FROM {STATE}.space_reset WHERE courseid = 2") == [(0,)], "it is back whole"
+    if source == "archive":
+        assert moved_of(world, "files", 2) == set()
+        assert world.execute(f"SELECT id FROM {ARCHIVE}.mdl_files WHERE id IN ({str(sorted(folders))[1:-1]})") == []
+
+
+def test_of_two_folders_that_two_resets_moved_from_one_place_one_comes_back(world: World) -> None:
+    older, newer = max(i for i in moved_of(world, "files", 2) if world.before["files"][i]["filename"] == "."), 9_000_000
+    columns = ", ".join(f"`{column}`" for column in world.before["files"][older] if column != "id")
+    world.execute(
+        f"INSERT INTO {ARCHIVE}.mdl_files (id, {columns}) SELECT {newer}, {columns} FROM {ARCHIVE}.mdl_files"
+        f" WHERE id = {older}"
+    )
+    world.execute(
+        f"INSERT INTO {ARCHIVE}.key_files (run, id, courseid, `rule`) SELECT run, {newer}, courseid, `rule`"
+        f" FROM {ARCHIVE}.key_files WHERE id = {older}"
+    )
+    assert "de côté" not in restore(world.open("restore"), everything("LI3INF01"))
+    assert {older, newer} & world.dump()["files"].keys() == {newer}
+    assert moved_of(world, "files", 2) == set()
+
+
 @pytest.mark.parametrize(
     ("source", "change"),
     [

@@ -16,9 +16,10 @@ from transition.rules.branches import Branch, Branches, branches, parents_first
 from transition.rules.compile import in_areas
 from transition.rules.model import TextPattern, load_rules
 
-# back: comes back; there: Moodle has this very row; taken: its id is another row's; unique: another row has its place;
-# again: of somebody who has worked in the activity again; content: a file whose content is nowhere; orphan: what it
-# hangs from is gone, or does not come back itself; lost: Moodle has no place for it any more.
+# back: comes back; there: Moodle has this very row, or one that stands in for it; taken: its id is another row's;
+# unique: another row has its place; again: of somebody who has worked in the activity again; content: a file whose
+# content is nowhere; orphan: what it hangs from is gone, or does not come back itself; lost: Moodle has no place for it
+# any more.
 State = Literal["back", "there", "taken", "unique", "again", "content", "orphan", "lost"]
 COMING: tuple[State, ...] = ("back", "there")
 _SHOWN = 5
@@ -125,8 +126,7 @@ class _Search:
             return  # a column that an update of Moodle added: what the row will hold there is not known here
         moodle = self.campaign.moodle[name]
         place = sa.and_(*(moodle.c[column] == table.c[column] for column in key), moodle.c.id != table.c.id)
-        query = sa.select(table.c.id).select_from(joined.join(moodle, place)).where(here)
-        self._mark(name, "unique", query, ", ".join(key))
+        self._displaced(name, key, sa.select(table.c.id).select_from(joined.join(moodle, place)).where(here))
 
     def _twice(self, name: str, key: tuple[str, ...]) -> None:
         """Of held rows with one place between them, which several resets moved one after the other, the last comes
@@ -143,8 +143,14 @@ class _Search:
         if self.connection.execute(shared.limit(1)).first() is not None:
             places = shared.subquery("places")
             same = sa.and_(*(places.c[column] == table.c[column] for column in key), table.c.id < places.c.last)
-            query = sa.select(table.c.id).select_from(joined.join(places, same)).where(here)
-            self._mark(name, "unique", query, ", ".join(key))
+            self._displaced(name, key, sa.select(table.c.id).select_from(joined.join(places, same)).where(here))
+
+    def _displaced(self, name: str, key: tuple[str, ...], query: sa.Select[int]) -> None:
+        """Mark rows whose place another row has. A folder is its place alone: Moodle makes it again with each backup of
+        its own, and that entry stands in for the one that was moved."""
+        if name == "files":
+            self._mark(name, "there", query.where(self.held.table(name).c.filename == "."))
+        self._mark(name, "unique", query, ", ".join(key))
 
     def _contents(self, lost: Collection[str]) -> None:
         """Files whose content is lost, those that Moodle has too: where they are held, they tell what is missed."""
