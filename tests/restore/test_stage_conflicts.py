@@ -246,6 +246,24 @@ def test_old_work_does_not_come_back_beside_new_work_of_the_same_person(world: W
     assert world.files() == world.contents
 
 
+def test_a_run_that_was_refused_at_its_freeze_makes_no_work_newer(world: World) -> None:
+    """It left keys: what a stopped restore has put back already is older than the reset all the same."""
+    of_people: dict[tuple[int, int], list[int]] = {}
+    for id_ in moved_of(world, "survey_answers", 2):
+        row = world.before["survey_answers"][id_]
+        of_people.setdefault((row["survey"], row["userid"]), []).append(id_)
+    back, *others = next(ids for ids in of_people.values() if len(ids) > 1)
+    insert(world, "survey_answers", world.before["survey_answers"][back])
+    for table in ("mdl_survey_answers", "key_survey_answers"):
+        world.execute(f"DELETE FROM {ARCHIVE}.{table} WHERE id = {back}")
+    world.execute(
+        f"INSERT INTO {ARCHIVE}.key_survey_answers (run, id, courseid, `rule`)"
+        f" SELECT run + 100, id, courseid, `rule` FROM {ARCHIVE}.key_survey_answers WHERE courseid = 2"
+    )
+    assert "de côté" not in restore(world.open("restore"), everything("LI3INF01"))
+    assert {back, *others} <= world.dump()["survey_answers"].keys()
+
+
 @pytest.mark.parametrize("source", ["archive", "backup"])
 def test_conflicts(either_world: World, source: str) -> None:
     world = either_world

@@ -56,6 +56,7 @@ def _both(connection: sa.Connection, held: Held, path: Branch) -> sa.Select[Any]
 def _last_id(connection: sa.Connection, held: Held, name: str) -> int:
     """The last id that the table had at the space's last reset: what a restore puts back is below, new work above."""
     keys, stored = held.keys(name), tables.snapshot.c
-    reset = sa.select(sa.func.max(keys.c.run)).where(keys.c.courseid == held.courseid).scalar_subquery()
-    query = sa.select(stored.max_id).where(stored.run == reset, stored.table_name == name)
-    return int(connection.execute(query).scalar() or 0)
+    # A run that was refused at its freeze has keys and no snapshot: it reset nothing.
+    resets = sa.select(keys.c.run).where(keys.c.courseid == held.courseid)
+    query = sa.select(stored.max_id).where(stored.run.in_(resets), stored.table_name == name)
+    return int(connection.execute(query.order_by(stored.run.desc()).limit(1)).scalar() or 0)
