@@ -469,6 +469,34 @@ def test_a_kept_row_that_changed_since_its_copy_stops_the_swap(
         connection.execute(kept.values({column: before[one][column]}))
 
 
+@pytest.mark.parametrize("change", ["UPDATE {} SET subject = 'written' WHERE id = {}", "DELETE FROM {} WHERE id = {}"])
+def test_verify_tells_of_a_kept_row_that_changed_right_before_the_rename(
+    frozen: Campaign, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    table, (before, *_), going = frozen.moodle[POSTS], state(frozen, POSTS), keyed(frozen, POSTS)
+    one, rename = min(before.keys() - going), swap._Swap._rename
+    assert list(verify._rewritten(frozen)) == []
+
+    def written(self: swap._Swap) -> None:
+        with frozen.engine.begin() as connection:
+            connection.execute(sa.text(change.format(quoted(table), one)))
+        rename(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(swap._Swap, "_rename", written)
+        swap.swap_table(frozen, POSTS)
+    moodle, archive, *_ = state(frozen, POSTS)
+    assert moodle[one] == before[one] != archive.get(one)
+    [finding] = verify._rewritten(frozen)
+    assert finding.startswith(f"table {POSTS} : Moodle a modifié ou supprimé pendant son échange")
+    undo(frozen, POSTS)
+    entry = tables.journal
+    with frozen.engine.begin() as connection:
+        connection.execute(sa.delete(entry).where(entry.c.table_name == POSTS, entry.c.action == "changed"))
+        connection.execute(sa.delete(table).where(table.c.id == one))
+        connection.execute(sa.insert(table).values(**before[one]))
+
+
 def test_an_open_moodle_is_refused(frozen: Campaign) -> None:
     maintenance.reopen(frozen)
     with pytest.raises(TransitionError, match="ne tient pas Moodle en maintenance"):

@@ -2,7 +2,18 @@
 
 import sqlalchemy as sa
 
+from transition.checksum import rows_checksum
 from transition.moodle.database import quoted
+
+
+def kept_checksum(connection: sa.Connection, kept: sa.Table, table: sa.Table) -> str:
+    """The checksum of the rows that stay, in a table that has others too; ``kept``: their ids."""
+    query = (
+        sa.select(rows_checksum(table))
+        .select_from(kept.join(table, table.c.id == kept.c.id))
+        .prefix_with("STRAIGHT_JOIN")
+    )
+    return str(connection.execute(query).scalar_one())
 
 
 def drop_named_copies(

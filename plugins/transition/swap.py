@@ -18,7 +18,7 @@ from transition.archive_indexes import shed_indexes
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
 from transition.errors import TransitionError
-from transition.kept_rows import drop_named_copies
+from transition.kept_rows import drop_named_copies, kept_checksum
 from transition.key_views import is_view, point, spaces_column, spaces_table
 from transition.keys import count_keys, frozen_keys
 from transition.moodle.database import index_definitions, last_id, quoted, table_like, unique_keys
@@ -253,7 +253,11 @@ class _Swap:
                     f" {sum(planned.values())}, clés figées {sum(going.values())} ; en tout {there}. Rien n'a changé"
                     " dans Moodle ; fermez-le, puis lancez une nouvelle exécution."
                 )
-            if self.name not in _APPENDED and self._changed(connection):
+            checksum = None
+            if self.name not in _APPENDED:
+                query = sa.select(rows_checksum(self.new)).select_from(self.new)
+                checksum = str(connection.execute(query).scalar_one())
+            if checksum and checksum != kept_checksum(connection, self.kept, self.source):
                 raise TransitionError(
                     f"Des lignes à garder de {self.source.name} ont changé pendant leur copie. Rien n'a changé dans"
                     " Moodle ; arrêtez son cron et ses serveurs, puis relancez cette tâche."
@@ -262,20 +266,8 @@ class _Swap:
             if found := re.search(r"\bAUTO_INCREMENT=(\d+)", text.rpartition("\n)")[2]):
                 next_id = int(found[1]) + SKIPPED_IDS
                 connection.execute(sa.text(f"ALTER TABLE {quoted(self.new)} AUTO_INCREMENT = {next_id}"))
-            self._set(connection, state="ready")
+            self._set(connection, state="ready", checksum=checksum)
             connection.commit()
-
-    def _changed(self, connection: sa.Connection) -> bool:
-        """Whether Moodle wrote in a row that stays, or deleted it, since it was copied."""
-        kept, source = self.kept, self.source
-        there = (
-            sa.select(rows_checksum(source))
-            .select_from(kept.join(source, source.c.id == kept.c.id))
-            .prefix_with("STRAIGHT_JOIN")
-        )
-        copied = sa.select(rows_checksum(self.new)).select_from(self.new)
-        before, after = (connection.execute(query).scalar_one() for query in (copied, there))
-        return bool(before != after)
 
     def _rename(self) -> None:
         """Both tables at once. The server waits for whoever still reads Moodle's table: not for ever."""
@@ -298,6 +290,12 @@ class _Swap:
             if self._by_spaces(connection):
                 point(connection, self.campaign, self.name, self.campaign.archive_schema)
             self._put_late(connection)  # first of all: Moodle lacks these rows
+            if self._load().checksum not in (None, kept_checksum(connection, self.kept, self.archive)):
+                # Between the check and the RENAME: by the time that is known, its rows may have been written anew.
+                journal.record(
+                    connection, self.campaign, "purge", "changed", table_name=self.name,
+                    detail="lignes à garder modifiées ou supprimées par Moodle pendant l'échange",
+                )  # fmt: skip
             if not self._by_spaces(connection):  # the spaces of a view are this run's alone
                 drop_named_copies(connection, self.keys, self.kept, self.archive, self.number)
             self._record(connection, self._planned(connection))  # what was checked before the RENAME
@@ -373,10 +371,10 @@ class _Swap:
         for table in found:
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {quoted(table)}"))
 
-    def _load(self) -> sa.Row[str, int]:
+    def _load(self) -> sa.Row[str, int, str | None]:
         way = tables.way.c
         with self.campaign.engine.connect() as connection:
-            return connection.execute(sa.select(way.state, way.max_id).where(self.mine)).one()
+            return connection.execute(sa.select(way.state, way.max_id, way.checksum).where(self.mine)).one()
 
     def _set(self, connection: sa.Connection, **values: object) -> None:
         connection.execute(sa.update(tables.way).where(self.mine).values(**values))

@@ -34,7 +34,8 @@ def verify(campaign: Campaign) -> None:
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
         of_campaign: tuple[Callable[[Campaign], Iterable[str]], ...] = (
-            _counts, _left, _people, _categories, unfilled_groups, pads.left, contents.left, create_spaces.left,
+            _counts, _rewritten, _left, _people, _categories, unfilled_groups, pads.left, contents.left,
+            create_spaces.left,
         )  # fmt: skip
         checks: list[Check] = [partial(check, campaign) for check in of_campaign]
         checks += [*leftovers(campaign), *snapshot.differences(campaign)]
@@ -91,6 +92,21 @@ def _counts(campaign: Campaign) -> Iterator[str]:
     if journalled != planned:
         odd = sorted({name for _, name, _ in {key for key, _ in set(journalled.items()) ^ set(planned.items())}})
         yield f"le journal et le plan ne disent pas les mêmes nombres pour : {', '.join(odd)}"
+
+
+def _rewritten(campaign: Campaign) -> Iterator[str]:
+    """Tables whose rows that stay are in Moodle as they were before it wrote in them, while they were swapped."""
+    entry = tables.journal.c
+    mine = sa.and_(entry.run == campaign.run, entry.stage == "purge", entry.action == "changed")
+    of_people = entry.table_name.not_in(snapshot.LIVE)
+    with campaign.engine.connect() as connection:
+        for name in connection.execute(sa.select(entry.table_name).where(mine, of_people)).scalars():
+            archive = archive_table(campaign, name)
+            yield (
+                f"table {name} : Moodle a modifié ou supprimé pendant son échange des lignes qui restent, et les a"
+                f" encore comme avant : reportez ce qu'en dit {archive.schema}.{archive.name}, puis lancez une nouvelle"
+                " exécution"
+            )
 
 
 def _placed(connection: sa.Connection, campaign: Campaign, name: str, keyed: int) -> tuple[int, int]:

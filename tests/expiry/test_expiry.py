@@ -46,7 +46,7 @@ def test_what_is_young_or_of_unknown_age_or_unfinished_stays(world: World, capsy
         f" SELECT 'later', 2023, 0, '[]', started_at, frozen_at FROM {STATE}.run WHERE year = 2023"
     )
     world.execute(
-        f"INSERT INTO {STATE}.way SELECT number, 'logstore_standard_log', 'swap', '', 'ready', 1 FROM {STATE}.run"
+        f"INSERT INTO {STATE}.way SELECT number, 'logstore_standard_log', 'swap', '', 'ready', 1, NULL FROM {STATE}.run"
         " WHERE year = 2024"
     )
     before, campaign = world.everything(), world.open("young")

@@ -154,6 +154,7 @@ way = state_table(
     sa.Column("reason", sa.String(250), nullable=False),
     sa.Column("state", sa.String(10), nullable=False),  # of a swap: '' begun ready done dropped
     sa.Column("max_id", sa.BigInteger, nullable=False),  # of a swap: rows after this one came while it copied
+    sa.Column("checksum", sa.String(40)),  # of the rows that stay, as it copied them; NULL: not compared
 )
 
 # Spaces whose transition was carried out and verified: a later run of the year leaves them alone, what their new

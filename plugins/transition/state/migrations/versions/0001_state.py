@@ -321,6 +321,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(250), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("max_id", sa.BigInteger(), nullable=False),
+        sa.Column("checksum", sa.String(40)),
     )
     _create(
         "space_component",
