@@ -10,6 +10,7 @@ before the RENAME, a swap starts anew: Moodle may have been open meanwhile, and 
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -52,18 +53,18 @@ def swap_table(campaign: Campaign, name: str) -> None:
 
 
 def settle_swaps(campaign: Campaign) -> None:
-    """End what stopped runs of the year left of their swaps: those past the RENAME are finished, the others dropped."""
+    """End what stopped runs of any year left of their swaps: those past the RENAME are finished, the others dropped."""
     way, run = tables.way.c, tables.run.c
     query = (
-        sa.select(way.run, way.table_name)
+        sa.select(run.year, way.run, way.table_name)
         .join(tables.run, run.number == way.run)
-        .where(run.year == campaign.year, way.run != campaign.run, way.state.in_(("begun", "ready")))
+        .where(way.run != campaign.run, way.state.in_(("begun", "ready")))
     )
     with campaign.engine.connect() as connection:
         left = list(connection.execute(query).all())
-    for number, name in left:
+    for year, number, name in left:
         with campaign.lock(f"swap:{name}"):
-            _Swap(campaign, name, number).settle()
+            _Swap(replace(campaign, year=year), name, number).settle()
 
 
 class _Swap:
@@ -107,7 +108,8 @@ class _Swap:
             # First: killed once the new table is dropped, a swap that is ready would look like one past its RENAME.
             self._set(connection, state="begun")
             connection.commit()
-            self._drop(connection, self.new, self.kept)
+            # An older year's archive schema may be gone: MySQL refuses to drop a table of no schema.
+            self._drop(connection, *(table for table in (self.new, self.kept) if self._exists(table)))
             if is_view(connection, self.keys):
                 connection.execute(sa.text(f"DROP VIEW {quoted(self.keys)}"))
             self._set(connection, state="dropped")

@@ -1,6 +1,7 @@
 """Stage verify: nothing left, nothing lost, nothing else changed; whoever teaches still does."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import sqlalchemy as sa
@@ -100,12 +101,12 @@ def _rewritten(campaign: Campaign) -> Iterator[str]:
     mine = sa.and_(entry.run == campaign.run, entry.stage == "purge", entry.action == "changed")
     of_people = entry.table_name.not_in(snapshot.LIVE)
     with campaign.engine.connect() as connection:
-        for name in connection.execute(sa.select(entry.table_name).where(mine, of_people)).scalars():
-            archive = archive_table(campaign, name)
+        for name, year in connection.execute(sa.select(entry.table_name, entry.year).where(mine, of_people)):
+            schema = replace(campaign, year=year).archive_schema  # of the swap, which the run may only have ended
             yield (
                 f"table {name} : Moodle a modifié ou supprimé pendant son échange des lignes qui restent, et les a"
-                f" encore comme avant : reportez ce qu'en dit {archive.schema}.{archive.name}, puis lancez une nouvelle"
-                " exécution"
+                f" encore comme avant : reportez ce qu'en dit {schema}.{campaign.moodle[name].name}, puis lancez une"
+                " nouvelle exécution"
             )
 
 

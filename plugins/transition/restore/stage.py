@@ -119,7 +119,7 @@ def unfinished_swaps(campaign: Campaign) -> Iterator[str]:
         for run_id, name in connection.execute(query.where(way.c.state == "ready")):
             yield (
                 f"l'exécution {run_id} n'a pas terminé l'échange de la table {name} : relancez sa tâche purge, ou une"
-                " exécution de l'année, qui le terminera"
+                " nouvelle exécution, qui le terminera"
             )
 
 
