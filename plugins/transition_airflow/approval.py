@@ -30,6 +30,7 @@ class PersonApproval(ApprovalOperator):
     """
 
     question: str
+    end = "au plan"  # of a dry run
     rejected: str
     exceeding: bool
 
@@ -43,7 +44,7 @@ class PersonApproval(ApprovalOperator):
         """Skip in a dry run, pass if there is nothing to ask, else ask."""
         with readable_errors():
             if is_dry(context):
-                raise AirflowSkipException("Exécution à blanc : elle s'arrête au plan.")
+                raise AirflowSkipException(f"Exécution à blanc : elle s'arrête {self.end}.")
             given = self.campaign(context)
             if self.passes(given, alone=in_one_process(context)):
                 return None
@@ -103,7 +104,7 @@ class PlanApproval(PersonApproval):
         from transition.plan import approve, approved_by
 
         if by := approved_by(given):
-            log.info("Plan déjà approuvé par %s.", by)
+            log.info("Plan déjà approuvé : %s.", by)
             return True
         if given.platform.approval == "automatic":
             approve(given, by=AUTOMATIC)

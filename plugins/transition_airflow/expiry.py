@@ -34,6 +34,7 @@ class ExpiryApproval(PersonApproval):
     """
 
     question = "Supprimer ou masquer"
+    end = "à la liste"
     rejected = "Liste refusée"
     exceeding = False
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tests.backup.conftest import Edit, Open
 from tests.backup.test_backup import L1MAT101, LI3INF01, LI3INF02, SPACES, SUBMIT, WITHDRAW, journalled
 from tests.support.mbz import facts_of, stand_in
+from transition import storage
 from transition.backup import mbz
 from transition.backup.coverage import stale_spaces
 from transition.backup.stage import IncompleteBackupError, back_up_spaces, complete_mbz, july_backup
@@ -268,3 +269,17 @@ def test_before_the_freeze_every_space_is_tried_however_many_hang(
     failures = complete_mbz(campaign)
     assert failures.keys() == set(scope)
     assert all("n'a pas répondu" in failure for failure in failures.values())
+
+
+def test_the_digests_of_files_are_known_without_reading_them(ground: Ground) -> None:
+    campaign = ground.campaign("digests")
+    july_backup(campaign)
+    folder = storage.folder(campaign, "mbz")
+    files = {f"{path.parent.name}/{path.name}": path for path in folder.rglob("*.mbz")}
+    digests = {name: storage.sha256(path) for name, path in files.items()}
+    assert mbz.vouched(folder) == digests
+    cut, unvouched, *others = sorted(files)
+    files[cut].write_bytes(b"cut")
+    files[unvouched].with_suffix(".json").write_bytes(b"{")
+    assert mbz.vouched(folder) == {name: digests[name] for name in others}
+    assert mbz.vouched(folder / "absent") == {}

@@ -17,10 +17,12 @@ from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, i
 from tests.support.backup_sets import LOSSES, add_older
 from tests.support.dump import Difference, compare, dump
 from transition import journal, storage
+from transition.backup.mbz import Made
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
 from transition.expiry import stage
 from transition.expiry.age import months_after
+from transition.expiry.due import measure
 from transition.expiry.item import Folder
 from transition.expiry.stage import due_items, expire, list_due
 
@@ -104,6 +106,21 @@ def test_a_campaign_that_is_given_up_before_its_plan_is_frozen_stops_counting_af
     expire(old.listed("later", now()))
     with pytest.raises(TransitionError, match="L'exécution given up n'a plus la main"):
         given_up.check_fence()
+
+
+def test_moodle_s_own_backups_are_listed_by_what_vouches_for_them(old: World) -> None:
+    file = old.storage / "2021" / "mbz" / "2" / "20210701T020000.mbz"
+    made = Made(
+        file=file.name, bytes=file.stat().st_size, sha256="vouched", courseid=2, code="LI3INF01", site="",
+        site_identifier="", state="", activities=1, users=1, run_id="run-2021", made_at=now(),
+    )  # fmt: skip
+    file.with_suffix(".json").write_text(made.model_dump_json())
+    campaign = old.open("mbz")
+    list_due(campaign)
+    [item] = [item for item in due_items(campaign) if item.kind == "mbz"]
+    digests = {line.name: line.digest for line in measure(campaign, item).lines}
+    assert digests.pop(f"2/{file.name}") == "vouched"
+    assert [len(digest) for digest in digests.values()] == [64]
 
 
 def test_only_a_person_s_approval_of_a_run_that_is_not_dry(old: World) -> None:
