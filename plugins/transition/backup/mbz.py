@@ -132,29 +132,25 @@ def latest(campaign: Campaign, courseid: int) -> Iterator[Made]:
     if not folder.exists():
         return
     for path in sorted(folder.glob("*.json"), key=lambda path: path.name, reverse=True):
-        try:
-            made = Made.model_validate_json(path.read_bytes())
-            size = (folder / made.file).stat().st_size
-        except (OSError, ValidationError):
-            continue
-        mine = (made.courseid, made.site, made.site_identifier) == (
+        if (made := _read(path)) and (made.courseid, made.site, made.site_identifier) == (
             courseid, moodle.site, moodle.config.get("siteidentifier", ""),
-        )  # fmt: skip
-        if mine and size == made.bytes:
+        ):  # fmt: skip
             yield made
 
 
 def vouched(folder: UPath) -> dict[str, str]:
     """The digests of a year's files (``<course id>/<file>``), as what lies beside each says; of those of its size."""
-    digests = dict[str, str]()
-    for path in folder.rglob("*.json") if folder.exists() else ():
-        try:
-            made = Made.model_validate_json(path.read_bytes())
-            if (path.parent / made.file).stat().st_size == made.bytes:
-                digests[f"{path.parent.name}/{made.file}"] = made.sha256
-        except (OSError, ValidationError):
-            continue
-    return digests
+    found = ((path.parent.name, _read(path)) for path in (folder.rglob("*.json") if folder.exists() else ()))
+    return {f"{course}/{made.file}": made.sha256 for course, made in found if made}
+
+
+def _read(path: UPath) -> Made | None:
+    """What vouches for a file, by the path of its ``.json``; None if either cannot be read, or has another size."""
+    try:
+        made = Made.model_validate_json(path.read_bytes())
+        return made if (path.parent / made.file).stat().st_size == made.bytes else None
+    except (OSError, ValidationError):
+        return None
 
 
 def altered(campaign: Campaign, made: Made) -> bool:
