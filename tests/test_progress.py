@@ -16,8 +16,8 @@ def test_counts_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         for _ in range(4):
             work.step(600)
     assert [record.getMessage() for record in caplog.records] == [
-        "Sauvegarde : 2 tables sur 4, 1\u00a0200 lignes, 100 lignes/s, reste environ 12 s",
-        "Sauvegarde : 4 tables sur 4, 2\u00a0400 lignes, 120 lignes/s, reste environ 0 s",
+        "Sauvegarde : tables 2/4, lignes 1\u00a0200 (100/s), reste environ 12 s",
+        "Sauvegarde : tables 4/4, lignes 2\u00a0400 (120/s), reste environ 0 s",
     ]
 
 

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 
 import sqlalchemy as sa
 
@@ -25,7 +25,7 @@ from transition.doubts import doubt
 from transition.errors import TransitionError, refuse_all
 from transition.ex_changes import archived, archived_before, code_before, obstacles, visible_before
 from transition.ex_names import ARCHIVED_PREFIX
-from transition.french import counted
+from transition.french import counted, day
 from transition.missing import CSV_NAME, record_missing
 from transition.moodle.categories import category_ids
 from transition.spaces import SITE_COURSE
@@ -84,7 +84,7 @@ class Facts:
     :param spaces_by_key: how many spaces carry that code; one kept apart does only in the year the code comes back.
     :param ours: courses that this very campaign archives: an earlier run of it may have renamed them already.
     :param before: courses that a campaign of an earlier year archived, and what keeps them from leaving Archives.
-    :param done: courses whose transition to this year or a later one was carried out and verified, when (UTC).
+    :param done: courses whose transition to this year or a later one was carried out and verified, on which day.
     """
 
     categories: DecidingCategories
@@ -94,7 +94,7 @@ class Facts:
     spaces_by_key: Mapping[str, int] = field(default_factory=dict)
     ours: frozenset[int] = frozenset()
     before: Mapping[int, str] = field(default_factory=dict)
-    done: Mapping[int, datetime] = field(default_factory=dict)
+    done: Mapping[int, str] = field(default_factory=dict)
 
 
 def detect_missing(campaign: Campaign) -> None:
@@ -214,7 +214,7 @@ def decide(space: Space, facts: Facts) -> tuple[str, str]:
     if space.courseid in facts.done:
         return (
             "exclude",
-            f"déjà fait et vérifié le {facts.done[space.courseid]:%d/%m/%Y} pour cette année ou une suivante",
+            f"déjà fait et vérifié le {facts.done[space.courseid]} pour cette année ou une suivante",
         )
     protection = _protection(space, facts)
     if protection:
@@ -337,16 +337,17 @@ def _archived_by_an_earlier_one(campaign: Campaign, spaces: Collection[Space], m
         return {courseid: " ; ".join(obstacles(connection, campaign, changes[courseid])) for courseid in wanted}
 
 
-def done_spaces(campaign: Campaign) -> dict[int, datetime]:
+def done_spaces(campaign: Campaign) -> dict[int, str]:
     """Courses that verify found in order in this year's campaign: what was done in them since is the new year's own.
 
     Or in a later year's: a calendar of their own may last longer than the year, and the next campaign come first.
+    By course id, the day of it, as French readers write it.
     """
     reset = tables.space_reset.c
     query = sa.select(reset.courseid, sa.func.max(reset.verified_at)).where(reset.year >= campaign.year)
     query = query.group_by(reset.courseid)
     with campaign.engine.connect() as connection:
-        return dict(connection.execute(query).all())
+        return {courseid: day(at, campaign.platform.zone) for courseid, at in connection.execute(query)}
 
 
 def _archived_by_this_campaign(campaign: Campaign) -> frozenset[int]:

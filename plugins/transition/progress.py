@@ -35,8 +35,8 @@ class Progress:
         if now - self._said >= _EVERY or self.done == self.total:
             self._said, seconds = now, max(now - self._begin, 0.001)
             _log.info(
-                "%s : %s %s sur %s, %s %s, %s %s/s, reste environ %s",
-                self.work, number(self.done), self.unit, number(self.total), number(round(self.amount)),
-                self.amount_unit, number(round(self.amount / seconds)), self.amount_unit,
+                "%s : %s %s/%s, %s %s (%s/s), reste environ %s",
+                self.work, self.unit, number(self.done), number(self.total), self.amount_unit,
+                number(round(self.amount)), number(round(self.amount / seconds)),
                 duration(seconds / self.done * (self.total - self.done)),
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """The engineers' form, on the courses of the real platform: what it refuses, what it keeps, what it shows."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from transition.calendars.form import Request, change
 from transition.calendars.table import calendar_table
 from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign, now
-from transition.decisions import detect_missing, still_excluded
+from transition.decisions import detect_missing, done_spaces, still_excluded
 from transition.errors import TransitionError
 from transition.plan import fingerprint
 from transition.state import tables
@@ -157,8 +157,9 @@ def test_what_is_entered_counts_and_is_only_ever_withdrawn(engineer: Campaign) -
     detect_missing(august)
     assert words(august)["L1MAT101"] == "defer"
     with august.engine.begin() as connection:
-        done = {"year": 2026, "courseid": 3, "run": august.run, "verified_at": now()}
+        done = {"year": 2026, "courseid": 3, "run": august.run, "verified_at": datetime(2026, 8, 16, 23, 30)}
         connection.execute(sa.insert(tables.space_reset).values(done))
+    assert done_spaces(august) == {3: "17/08/2026"}, "the day of the platform, not of UTC"
     with pytest.raises(TransitionError, match="déjà réinitialisé pour 2026"):
         ask(engineer, "too late", cible_type="element", cible="LI3INF02", type="exclu")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from transition.apogee.calendar import CalendarException, by_code, load_exceptions, load_steps, lots_since
 from transition.apogee.load import loaded_lots
@@ -24,7 +23,7 @@ class Known:
     model: Model
     steps: Mapping[str, Collection[str]]
     exceptions: Sequence[CalendarException]
-    done: Mapping[int, datetime]
+    done: Mapping[int, str]
 
     def spaces_of(self, exception: CalendarException) -> list[Space]:
         """The spaces that an exception concerns."""
