@@ -29,12 +29,12 @@ READ_ONLY = "reference_moodle"
 QUICK = ("--innodb-compression-level=1", "--innodb-stats-persistent=OFF")
 
 # Folders, or files, that share a fixture which takes long to make; the first that fits counts.
-SHARING = ("backup", "dags", "enrolment", "restore/test_stage", "restore", "rules")
+SHARING = ("backup", "dags", "enrolment", "restore/test_stage", "restore", "rules", "swap")
 # The files that take longest, first: the workers then end at about the same time.
 LONGEST = (
     "tests/restore/test_stage.py", "tests/restore/test_stage_conflicts.py", "tests/test_transition.py",
     "tests/restore/test_kill.py", "tests/restore/",
-    "tests/browser/", "tests/backup/", "tests/dags/", "tests/expiry/", "tests/test_two_years.py", "tests/test_swap.py",
+    "tests/browser/", "tests/backup/", "tests/dags/", "tests/expiry/", "tests/test_two_years.py", "tests/swap/",
     "tests/test_refusals.py", "tests/calendars/", "tests/test_explain.py", "tests/transition_airflow/",
     "tests/test_leftovers.py", "tests/course_copy/", "tests/rules/", "tests/test_every_decision.py",
     "tests/test_whole_policy.py", "tests/test_stranded.py", "tests/test_move.py",
