@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.campaign import reference_platform
-from transition import grades, workbook
+from transition import grades, storage, workbook
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.gradebook import Item
-from transition.grades import grade_exports, missing_exports
+from transition.grades import exported, grade_exports, missing_exports
 from transition.moodle.database import open_engine
 from transition.spaces import record_contexts
 from transition.state import schema, tables
@@ -299,19 +299,88 @@ def test_a_killed_stage_is_taken_up_again(open_campaign: Open, monkeypatch: pyte
     assert len(contents(campaign)) == 8
 
 
+ONE_GRADE = """UPDATE mdl_grade_grades SET finalgrade = finalgrade + 0.5 WHERE id = (SELECT MIN(gg.id)
+ FROM mdl_grade_grades gg JOIN mdl_grade_items gi ON gi.id = gg.itemid
+ WHERE gi.courseid = 4 AND gg.finalgrade IS NOT NULL)"""
+
+
+@pytest.mark.parametrize("moment", ["write", "_save"])
+def test_an_export_that_is_replaced_outlives_every_kill(
+    open_campaign: Open, edit: Callable[..., AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    campaign = open_campaign()
+    grade_exports(campaign)
+    first = contents(campaign)["L1MAT101.xlsx"]
+    with edit(ONE_GRADE):
+        for _ in range(3):
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                if moment == "write":  # renamed, not yet written
+                    patch.setattr(storage, "write", killed)
+                patch.setattr(grades, "_save", killed)  # written, not yet noted
+                grade_exports(campaign)
+        grade_exports(campaign)
+        assert missing_exports(campaign) == {}
+    found = contents(campaign)
+    [kept] = [name for name, content in found.items() if content == first]
+    export = exported(campaign)[L1MAT101]
+    assert kept in export.previous
+    assert export.file == "L1MAT101.xlsx" != kept
+
+
+NEW_SPACE = """INSERT INTO mdl_course (id, category, fullname, shortname, idnumber)
+ VALUES (99999, 1, 'Neuf', 'L1MAT101n', 'L1MAT101');
+INSERT INTO mdl_context (contextlevel, instanceid, depth, path) VALUES (50, 99999, 3, '/1/999/99999');
+INSERT INTO mdl_grade_categories (id, courseid, depth, fullname, timecreated, timemodified)
+ VALUES (99999, 99999, 1, '?', 0, 0);
+INSERT INTO mdl_grade_items (courseid, itemtype, iteminstance) VALUES (99999, 'course', 99999)"""
+
+
+def test_a_space_that_gets_the_code_of_another_leaves_its_export(
+    open_campaign: Open, edit: Callable[..., AbstractContextManager[None]]
+) -> None:
+    campaign = open_campaign()
+    grade_exports(campaign)
+    before = contents(campaign)
+    archived = "UPDATE mdl_course SET idnumber = 'ex_2025_L1MAT101' WHERE id = 4"
+    writes = ("grade_grades", "course", "context", "grade_categories", "grade_items")
+    with edit("DELETE FROM mdl_grade_grades", archived, *NEW_SPACE.split(";"), writes=writes):
+        later = open_campaign("later")
+        grade_exports(later)
+        grade_exports(later)
+        assert exported(later)[99999].file == "L1MAT101 (99999).xlsx"
+        assert missing_exports(later) == {}
+    after = contents(campaign)
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == {"L1MAT101 (99999).xlsx"}
+
+
 def test_two_spaces_never_share_a_file_name(
     open_campaign: Open, edit: Callable[..., AbstractContextManager[None]]
 ) -> None:
-    codes = (
-        "UPDATE mdl_course SET idnumber = 'A/B' WHERE id = 4",
-        "UPDATE mdl_course SET idnumber = 'a_b' WHERE id = 5",
-        "UPDATE mdl_course SET idnumber = '../M' WHERE id = 6",
-        "UPDATE mdl_course SET idnumber = '' WHERE id = 7",
-    )
-    with edit(*codes, writes=("course",)):
+    codes = {4: "A/B", 5: "a_b", 6: "../M", 7: "", 8: "A_B-4"}
+    statements = [
+        f"UPDATE mdl_course SET idnumber = '{code}' WHERE id = {courseid}" for courseid, code in codes.items()
+    ]
+    with edit(*statements, writes=("course",)):
         campaign = open_campaign()
         grade_exports(campaign)
-    assert {"A_B-4.xlsx", "a_b-5.xlsx", "_M.xlsx", "7.xlsx"} < contents(campaign).keys()
+        assert missing_exports(campaign) == {}
+    named = {"A_B (4).xlsx", "a_b (5).xlsx", "_M.xlsx", "7.xlsx", "A_B-4.xlsx"}
+    assert named < contents(campaign).keys()
+    assert len(contents(campaign)) == 8
+
+
+def test_a_feedback_that_no_workbook_can_hold_leaves_its_cell_empty(
+    open_campaign: Open, edit: Callable[..., AbstractContextManager[None]]
+) -> None:
+    unprintable = ONE_GRADE.replace("finalgrade = finalgrade + 0.5", "feedback = CHAR(11), feedbackformat = 2")
+    with edit(unprintable):
+        campaign = open_campaign()
+        grade_exports(campaign)
+        assert missing_exports(campaign) == {}
 
 
 def test_only_the_owner_can_read_and_the_manifest_names_nobody(open_campaign: Open) -> None:

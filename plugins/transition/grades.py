@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,8 +83,8 @@ def grade_exports(campaign: Campaign) -> None:
     """Export the gradebook of every space that the run concerns and that has grade items; writes nothing in Moodle.
 
     A workbook whose grades did not change since is left as it is; one that is replaced stays under a dated name, and a
-    gradebook that was emptied since replaces nothing. A space that fails is journalled and does not stop the others:
-    :func:`missing_exports` then names it.
+    gradebook that was emptied since replaces nothing. No file is ever written over. A space that fails is journalled
+    and does not stop the others: :func:`missing_exports` then names it.
     """
     with campaign.lock(_STAGE), journal.stage(campaign, _STAGE) as closing:
         exports, spaces = _load(campaign), concerned_spaces(campaign)
@@ -169,7 +169,10 @@ def _fault(campaign: Campaign, export: Export | None, found: Gradings) -> str:
 
 def _export_all(campaign: Campaign, exports: Exports, due: Mapping[int, str]) -> set[int]:
     """Write the workbooks that are due and note each in ``exports``; returns the spaces that failed."""
-    names, labels = _file_names(campaign), {rule.activity: rule.label for rule in load_rules() if rule.activity}
+    names, labels = (
+        _file_names(campaign, exports),
+        {rule.activity: rule.label for rule in load_rules() if rule.activity},
+    )
     failed = set()
     storage.make_private(storage.folder(campaign, "exports"))
     try:
@@ -204,7 +207,7 @@ def _export(campaign: Campaign, due: _Due, labels: Mapping[str, str]) -> Export:
         rows = book.grades(book.people())
         content, *counts = workbook.build(book.items(), rows, int(moment.replace(tzinfo=UTC).timestamp()), decimals)
     path = due.path
-    kept = _set_aside(path, due.previous) if due.previous else []
+    kept = _set_aside(path, due.previous, moment)
     storage.write(path, content)
     with path.open("rb") as file:
         if workbook.count(file) != tuple(counts):
@@ -215,24 +218,45 @@ def _export(campaign: Campaign, due: _Due, labels: Mapping[str, str]) -> Export:
     )  # fmt: skip
 
 
-def _set_aside(path: UPath, previous: Export) -> list[str]:
-    """Give the workbook that is replaced a dated name; the files of all earlier exports of the space."""
-    old = path.with_name(previous.file)
-    if old == path and path.exists():
-        old = path.with_name(f"{path.stem}_{previous.exported_at:%Y%m%d-%H%M%S-%f}.xlsx")
-        path.rename(old)
-    return [*previous.previous, old.name]
+def _set_aside(path: UPath, previous: Export | None, moment: datetime) -> list[str]:
+    """Give whatever lies at ``path`` a dated name of its own; returns the files of all earlier exports of the space."""
+
+    def dated(date: datetime) -> UPath:
+        return path.with_name(f"{path.stem}_{date:%Y%m%d-%H%M%S-%f}.xlsx")
+
+    kept = list(previous.previous) if previous else []
+    if previous and previous.file == path.name:
+        replaced = dated(previous.exported_at)
+        if path.exists() and not replaced.exists():
+            path.rename(replaced)
+        if replaced.exists():  # a run that was killed right after may have renamed it
+            kept.append(replaced.name)
+    elif previous:
+        kept.append(previous.file)
+    if path.exists():  # what a run wrote that was killed before it noted it
+        kept.append(dated(moment).name)
+        path.rename(dated(moment))
+    return kept
 
 
-def _file_names(campaign: Campaign) -> dict[int, str]:
-    """A file name for each course: its code, else its id; with the id behind where two would share a name."""
+def _file_names(campaign: Campaign, exports: Exports) -> dict[int, str]:
+    """A file name for each course: its code, else its id; with the id behind, in brackets, where another course has it.
+
+    Or had it: a code may pass from a space to another within the year, whose exports the manifest tells.
+    """
     course = campaign.moodle["course"]
     with campaign.engine.connect() as connection:
         codes = connection.execute(sa.select(course.c.id, course.c.idnumber)).all()
     plain = {courseid: re.sub(r"[^\w.-]", "_", code or "").lstrip(".") or str(courseid) for courseid, code in codes}
-    shared = Counter(name.casefold() for name in plain.values())
+    owners = defaultdict[str, set[int]](set)
+    for courseid, name in plain.items():
+        owners[f"{name}.xlsx".casefold()].add(courseid)
+    for courseid, export in exports.spaces.items():
+        for file in (export.file, *export.previous):
+            owners[file.casefold()].add(courseid)
     return {
-        courseid: name if shared[name.casefold()] == 1 else f"{name}-{courseid}" for courseid, name in plain.items()
+        courseid: name if owners[f"{name}.xlsx".casefold()] == {courseid} else f"{name} ({courseid})"
+        for courseid, name in plain.items()
     }
 
 

@@ -119,7 +119,9 @@ def build(
                     sheet.write_number(number, column, value, style)
                 elif text := _cell(value):
                     sheet.write_string(number, column, text)
-                counts[1] += value != ""
+                else:
+                    continue
+                counts[1] += 1
     return memory.getvalue(), counts[0], counts[1]
 
 
