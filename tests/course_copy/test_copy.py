@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tests.course_copy.conftest import MOODLE, NAME, SOURCE, World
 from tests.support.dump import Rows, compare
+from transition.backup.stage import july_backup
 from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError, UnreachableError
 from transition.french import moment
@@ -143,6 +144,15 @@ def test_killed_in_the_backup_it_starts_anew(world: World) -> None:
     world.behave("")
     assert "vérifié" in world.copy()
     assert_clean(world)
+
+
+def test_the_backup_of_july_puts_back_what_a_killed_copy_left(world: World) -> None:
+    world.behave("killed in backup")
+    assert world.killed() == signal.SIGKILL
+    world.behave("")
+    july_backup(world.campaign("juillet"))
+    assert world.setting("backup", "backup_general_users") == "1"
+    assert world.execute(f"SELECT * FROM {NAME}_transition.held_setting") == []
 
 
 def test_killed_in_the_restore_it_waits_for_a_person(world: World) -> None:

@@ -20,8 +20,10 @@ from transition.backup.rows import backup_traces, concerned_spaces, selected_row
 from transition.backup.runs import TableRows, read_rows
 from transition.backup.table import read_back, write_table
 from transition.campaign import Campaign, now
+from transition.course_copy.settings import put_back
 from transition.errors import UnreachableError
 from transition.french import counted
+from transition.moodle.command_line import CommandLine
 from transition.progress import Progress
 from transition.rules.compile import Trace
 
@@ -106,6 +108,8 @@ def _complete(campaign: Campaign, spaces: Mapping[int, str], closing: dict[str, 
     """
     for copying in preflight.running(campaign, ["copy_archived_course"]):
         raise BlockingIOError(f"La sauvegarde ne commence pas : {copying}, puis relancez cette tâche.")
+    if mbz.declared(campaign.platform):
+        put_back(campaign, CommandLine(campaign.platform.moodle_command or ()))  # what a killed copy left
     unmade = mbz.make_missing(campaign, spaces)
     stale = _stale(campaign, spaces)
     rows, failures, broken = _back_up(campaign, stale)
