@@ -1,17 +1,21 @@
 """What expires: only what is due, proven, approved and unchanged; all the rest survives byte for byte."""
 
+import csv
 import hashlib
 import os
 import shutil
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import sqlalchemy as sa
+from upath import UPath
 
 from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, in_months, moodle_command, reasons
 from tests.support.backup_sets import LOSSES, add_older
@@ -20,8 +24,9 @@ from transition import journal, storage
 from transition.backup.mbz import Made
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
-from transition.expiry import stage
+from transition.expiry import due, inventory, stage
 from transition.expiry.age import months_after
+from transition.expiry.destroy import destroy
 from transition.expiry.due import measure
 from transition.expiry.item import Folder
 from transition.expiry.stage import due_items, expire, list_due
@@ -118,7 +123,8 @@ def test_moodle_s_own_backups_are_listed_by_what_vouches_for_them(old: World) ->
     campaign = old.open("mbz")
     list_due(campaign)
     [item] = [item for item in due_items(campaign) if item.kind == "mbz"]
-    digests = {line.name: line.digest for line in measure(campaign, item).lines}
+    lines = csv.reader(measure(campaign, item).text.decode().splitlines()[1:], delimiter=";")
+    digests = {name: digest for name, _, digest in lines}
     assert digests.pop(f"2/{file.name}") == "vouched"
     assert [len(digest) for digest in digests.values()] == [64]
 
@@ -225,6 +231,20 @@ def test_the_schema_that_is_the_only_copy_stays_as_long_as_a_backup_would(world:
     folder.with_name("elsewhere").rename(folder)
 
 
+def test_the_backup_that_is_the_only_copy_stays_as_long_as_the_schema_would(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(run_id: str, **keep: int) -> str:
+        campaign = world.open(run_id, retention=keep)
+        list_due(campaign, in_months(13))
+        return reasons(campaign)["2026 backup backup"]
+
+    assert said("with schema", archive=24) == "delete", "the schema would still restore the year"
+    monkeypatch.setattr(due, "_schemas", lambda _: {})
+    assert said("without schema", archive=24).startswith("keep à garder jusqu'au ")
+    assert said("without schema, short", archive=6) == f"{LOST} 2026"
+
+
 def test_an_ex_space_that_no_campaign_archived_is_due_a_year_after_it_was_modified_last(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,6 +330,65 @@ def test_a_space_that_moodle_does_not_delete_blocks_no_other(old: World) -> None
     assert old.execute(courses) == []
     deleted = f"SELECT courseid FROM {STATE}.journal WHERE action = 'deleted' AND rule = 'space' ORDER BY courseid"
     assert old.execute(deleted) == [(90001,), (90002,)]
+
+
+def test_a_space_that_changes_while_others_go_blocks_no_other_and_the_proof_tells_what_went(
+    old: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = old.listed("changing", now())
+
+    def renaming(*arguments: Any) -> None:
+        old.execute(f"UPDATE {MOODLE}.mdl_course SET fullname = 'Repris' WHERE id = 90001")
+        destroy(*arguments)
+
+    monkeypatch.setattr(stage, "destroy", renaming)
+    for _ in range(2):
+        with pytest.raises(TransitionError, match=r"^Des espaces ne sont ni[^\n]*\n  - espace OLD90001 [^\n]*$"):
+            expire(campaign)
+        [path] = (old.storage / "2021" / "reports").glob("expiry-changing.json")
+        states = {item["name"]: (item["state"], item["done_at"] is None) for item in facts(path)["items"]}
+        assert states.pop("90001") == ("begun", True)
+        assert set(states.values()) == {("done", False)}
+        assert len(states) == 7
+    visible = f"SELECT id, visible FROM {MOODLE}.mdl_course WHERE id IN (90001, 90002) ORDER BY id"
+    assert old.execute(visible) == [(90001, 1), (90002, 0)]
+
+
+def test_a_restore_and_an_expiry_that_begin_together_never_meet(old: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks for the other before it takes its own lock, and once it holds it."""
+    campaign = old.listed("together", now())
+    looked = stage._check
+
+    def then_comes(_: Campaign) -> None:
+        looked(campaign)
+        held.enter_context(old.open("other").lock("restore"))
+
+    monkeypatch.setattr(stage, "_check", then_comes)
+    with ExitStack() as held, pytest.raises(TransitionError, match="rien n'est supprimé :\n  - l'étape restore d'une"):
+        expire(campaign)
+    assert old.files(2021, "backup")
+
+
+def test_an_inventory_holds_what_is_left_of_itself(tmp_path: Path) -> None:
+    for name in ("b/2", "a/x/1", "a-1", "c", "a/x/3"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    folder = UPath(tmp_path)
+    whole = inventory.of_folder(folder, {})
+    assert (whole.number, whole.amount) == (5, 17)
+    assert set(whole.amounts()) == {"b/2", "a/x/1", "a-1", "c", "a/x/3"}
+    assert {line.rpartition(";")[2] for line in inventory.of_folder(folder, None).text.decode().splitlines()} == {
+        "empreinte", "1", "2", "3", "a-1", "c"
+    }  # fmt: skip
+    (tmp_path / "a/x/3").unlink()
+    (tmp_path / "c").unlink()
+    rest = inventory.of_folder(folder, {})
+    assert whole.holds(rest)
+    assert whole.holds(whole)
+    assert not rest.holds(whole)
+    (tmp_path / "c").write_text("C")
+    assert not whole.holds(inventory.of_folder(folder, {})), "another content"
+    assert whole.holds(inventory.of_folder(folder / "absent"))
 
 
 # What a kill can come right before and leave another state behind: within a transaction it leaves none.

@@ -26,6 +26,7 @@ from tests.restore.helpers import (
 from tests.support.backup_sets import LOSSES, OLDER, add_older
 from tests.support.campaign import run_chain
 from tests.support.dump import Rows, compare
+from transition import preflight
 from transition.backup import manifest
 from transition.campaign import Campaign
 from transition.errors import TransitionError
@@ -228,7 +229,7 @@ def _stop_at_call(number: int) -> Callable[..., None]:
     return stopping
 
 
-def test_a_code_that_cannot_be_restored(still_world: World) -> None:
+def test_a_code_that_cannot_be_restored(still_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = still_world
 
     def refused(code: str, **more: Any) -> str:
@@ -245,6 +246,9 @@ def test_a_code_that_cannot_be_restored(still_world: World) -> None:
     for task in ("purge:assign", "restore"):
         with world.campaign.lock(task):
             assert f"l'étape {task} d'une autre exécution est en cours" in refused("LI3INF01")
+    with monkeypatch.context() as patch, world.campaign.lock("expiry"):
+        patch.setattr(preflight, "other_writers", lambda _: iter(()))  # it began right after that look
+        assert "l'étape expiry d'une autre exécution est en cours" in refused("LI3INF01")
     world.execute(f"UPDATE {STATE}.maintenance SET reopened_at = NULL")
     assert "l'exécution transition tient Moodle en maintenance" in refused("LI3INF01")
     world.execute(f"UPDATE {STATE}.maintenance SET reopened_at = closed_at")

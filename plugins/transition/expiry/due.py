@@ -85,6 +85,8 @@ class _Year:
         self.backups = read_backups(campaign)
         # A backup that was made after the campaign has not served for as long as the campaign is over.
         self.files_since = max((at for at in (self.end, self.backups.newest) if at), default=None)
+        with campaign.engine.connect() as connection:
+            self.resets = connection.execute(resets_of_year(campaign)).all()
 
     def items(self) -> dict[Item, Inventory]:
         found = [*self._schemas(), *self._folders()]
@@ -125,27 +127,22 @@ class _Year:
         return next((table for table in found if table == of_moodle or not own.fullmatch(table)), None)
 
     def _keep_only_copy(self, items: list[Item]) -> list[Item]:
-        """The archive schema that is the only copy of some rows stays as long as either of the two must be kept."""
+        """The backup, or the archive schema, that is the only copy of some rows stays as long as the longer of both."""
         backup = next((item for item in items if item.kind == "backup"), None)
-        months = max(self.keep.archive, self.keep.backups)
-        kept = []
-        for item in items:
-            if item.name == self.campaign.archive_schema and item.action == "delete":
-                if backup and backup.action == "keep" and (lost := self._without_backup()):
-                    reason = f"seule copie de {counted(lost, 'espace', 'espaces')}, sans sauvegarde intacte"
-                    kept.append(replace(item, action="keep", reason=reason))
-                    continue
-                if not backup:
-                    kept.append(verdict(self.campaign, item, months, self.now))
-                    continue
-            kept.append(item)
-        return kept
+        return [self._as_only_copy(item, backup) if item.action == "delete" else item for item in items]
+
+    def _as_only_copy(self, item: Item, backup: Item | None) -> Item:
+        months, schema = max(self.keep.archive, self.keep.backups), self.campaign.archive_schema
+        if (item is backup and self.resets and schema not in self.schemas) or (item.name == schema and not backup):
+            return verdict(self.campaign, item, months, self.now)
+        if item.name == schema and backup and backup.action == "keep" and (lost := self._without_backup()):
+            reason = f"seule copie de {counted(lost, 'espace', 'espaces')}, sans sauvegarde intacte"
+            return replace(item, action="keep", reason=reason)
+        return item
 
     def _without_backup(self) -> int:
         """How many of the spaces that were reset have no intact backup from before, the last one that was made."""
-        with self.campaign.engine.connect() as connection:
-            resets = connection.execute(resets_of_year(self.campaign)).all()
-        wanted = {(reset.courseid, reset.frozen_at) for reset in resets}
+        wanted = {(reset.courseid, reset.frozen_at) for reset in self.resets}
         folder = storage.folder(self.campaign, "backup")
         for name, digest in self.backups.digests.items():
             if not (folder / name).exists() or storage.sha256(folder / name) != digest:
@@ -188,7 +185,7 @@ def measured(campaign: Campaign, item: Item, digests: Mapping[str, str] = _NONE)
     :param digests: of the year's backup files, as their manifests vouch for them.
     """
     found = measure(campaign, item, digests) if item.action == "delete" else Inventory()
-    return replace(item, number=len(found.lines), amount=found.amount, digest=found.digest), found
+    return replace(item, number=found.number, amount=found.amount, digest=found.digest), found
 
 
 def measure(campaign: Campaign, item: Item, digests: Mapping[str, str] = _NONE) -> Inventory:

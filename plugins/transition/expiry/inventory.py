@@ -1,7 +1,8 @@
 """What exactly goes: every file, every table, with its size and a digest; the proof of an expiry."""
 
 import hashlib
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,8 @@ from transition.campaign import Campaign
 from transition.checksum import rows_checksum
 from transition.moodle.database import MoodleDatabase
 from transition.rules.compile import COURSE
+
+_HEADING = b"nom;octets ou lignes;empreinte\n"
 
 
 @dataclass(frozen=True)
@@ -26,46 +29,57 @@ class Line:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The lines, by name."""
+    """What lines say, without the lines: those of a year's contents are many.
 
-    lines: tuple[Line, ...] = ()
+    :param number: of lines. :param amount: bytes, or rows, in all. :param text: the lines as a CSV file, which is kept
+        as the proof, always in the same order.
+    """
 
-    @property
-    def amount(self) -> int:
-        """Bytes, or rows, in all."""
-        return sum(line.amount for line in self.lines)
+    number: int = 0
+    amount: int = 0
+    text: bytes = _HEADING
 
-    @cached_property
-    def text(self) -> bytes:
-        """As a CSV file, which is kept as the proof."""
-        rows = (f"{line.name};{line.amount};{line.digest}\n" for line in self.lines)
-        return "".join(["nom;octets ou lignes;empreinte\n", *rows]).encode()
+    @classmethod
+    def of(cls, lines: Iterable[Line]) -> "Inventory":
+        """The inventory of lines, in an order of their own."""
+        number, amount, text = 0, 0, io.BytesIO()
+        text.write(_HEADING)
+        for line in lines:
+            text.write(f"{line.name};{line.amount};{line.digest}\n".encode())
+            number, amount = number + 1, amount + line.amount
+        return cls(number, amount, text.getvalue())
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of that file."""
+        """SHA-256 of the CSV file."""
         return hashlib.sha256(self.text).hexdigest()
 
+    def holds(self, other: "Inventory") -> bool:
+        """Whether every line of another inventory, in the same order, is one of this one."""
+        mine = iter(io.BytesIO(self.text))
+        return all(line in mine for line in io.BytesIO(other.text))  # each is looked for behind the one before
 
-def read(content: bytes) -> Inventory:
-    """The inventory that such a file holds."""
-    _, *rows = content.decode().removesuffix("\n").split("\n")
-    cells = (row.rsplit(";", 2) for row in rows)
-    return Inventory(tuple(Line(name, int(amount), digest) for name, amount, digest in cells))
+    def amounts(self) -> dict[str, int]:
+        """The amount of each line, by name; for inventories of few lines."""
+        cells = (line.rsplit(";", 2) for line in self.text.decode().splitlines()[1:])
+        return {name: int(amount) for name, amount, _ in cells}
 
 
 def of_folder(folder: UPath, known: Mapping[str, str] | None = None) -> Inventory:
-    """Every file below a folder, perhaps absent.
+    """Every file below a folder, perhaps absent; one listing for each folder in it, as object stores like it.
 
     :param known: digests, by path below the folder, that need not be computed. None: a file's name is its digest.
     """
-    lines = []
-    for path in folder.rglob("*") if folder.exists() else ():
-        if path.is_file():
-            name = str(path)[len(str(folder)) + 1 :]
-            digest = path.name if known is None else known.get(name) or storage.sha256(path)
-            lines.append(Line(name, path.stat().st_size, digest))
-    return Inventory(tuple(sorted(lines, key=lambda line: line.name)))
+    return Inventory.of(_files(folder, known)) if folder.exists() else Inventory()
+
+
+def _files(folder: UPath, known: Mapping[str, str] | None) -> Iterator[Line]:
+    for entry in sorted(folder.iterdir()):
+        found = folder.fs.find(entry.path, detail=True)
+        for path in sorted(found):
+            name = entry.name + path.partition(entry.path)[2]
+            digest = name.rpartition("/")[2] if known is None else known.get(name) or storage.sha256(folder / name)
+            yield Line(name, int(found[path]["size"]), digest)
 
 
 def of_schema(campaign: Campaign, name: str) -> Inventory:
@@ -73,7 +87,7 @@ def of_schema(campaign: Campaign, name: str) -> Inventory:
     tables = _Schema(campaign.server, "", named=name).tables
     with campaign.engine.connect() as connection:
         lines = [_line(connection, table, tables[table]) for table in base_tables(connection, name)]
-    return Inventory(tuple(lines))
+    return Inventory.of(lines)
 
 
 def of_space(campaign: Campaign, courseid: int) -> Inventory:
@@ -93,7 +107,7 @@ def of_space(campaign: Campaign, courseid: int) -> Inventory:
             "files": sa.select(files).where(files.c.contextid.in_(below)),
         }
         lines = (_line(connection, name, rows.subquery("held")) for name, rows in own.items())
-        return Inventory(tuple(line for line in lines if line.amount))
+        return Inventory.of(line for line in lines if line.amount)
 
 
 def base_tables(connection: sa.Connection, schema: str) -> list[str]:

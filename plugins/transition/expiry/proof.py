@@ -4,7 +4,6 @@
 size and the digest of each. The SHA-256 of that file is the digest in the journal and in what was approved.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -13,7 +12,6 @@ import sqlalchemy as sa
 
 from transition import storage
 from transition.campaign import Campaign
-from transition.expiry import inventory
 from transition.expiry.due import measure
 from transition.expiry.inventory import Inventory
 from transition.expiry.item import Item, inventory_path, load, mine, proof_stem, reports_of
@@ -53,16 +51,16 @@ def differences(campaign: Campaign, item: Item) -> Iterator[str]:
     if item.action == "hide":
         return
     path = inventory_path(campaign, item)
-    content = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(content).hexdigest() != item.digest:
+    approved = Inventory(text=path.read_bytes() if path.exists() else b"")
+    if approved.digest != item.digest:
         yield f"{title(item)} : sa preuve {path} manque ou a changé"
         return
-    approved, present = inventory.read(content), measure(campaign, item)
+    present = measure(campaign, item)
     if item.kind == "space":  # Moodle deletes a space piece by piece, and changes its row meanwhile
-        rows = {line.name: line.amount for line in approved.lines}
-        added = any(line.amount > rows.get(line.name, 0) for line in present.lines)
+        rows = approved.amounts()
+        added = any(amount > rows.get(name, 0) for name, amount in present.amounts().items())
     else:
-        added = bool(set(present.lines) - set(approved.lines))
+        added = not approved.holds(present)
     if added:
         yield f"changement depuis l'approbation : {title(item)}"
 

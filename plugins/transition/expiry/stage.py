@@ -1,6 +1,7 @@
 """The two stages: list what is due; once a person approved, prove it, then delete or hide it."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from transition.expiry.page import list_page, size, title
 from transition.expiry.tables import expiry_item
 from transition.french import counted, number
 from transition.plan import approved_by, store_fingerprint, stored_fingerprint
+from transition.restore.put_back import STAGE as RESTORE
 from transition.restore.stage import under_way
 from transition.state import schema
 
@@ -61,8 +63,9 @@ def expire(campaign: Campaign, moment: datetime | None = None) -> None:
     """Delete or hide what was listed and approved, the proof first; check that nothing is left.
 
     Everything is found and measured again before the first deletion: raises :class:`TransitionError` if what was
-    approved has changed since. Killed at any point and run again, it goes on from there. A space that Moodle does not
-    delete does not block the others: :class:`UnreachableError` at the end names it, and a later try takes it up again.
+    approved has changed since. Killed at any point and run again, it goes on from there. A space that is not archived
+    any more, or that Moodle does not delete, does not block the others: an error at the end names it; it is an
+    :class:`UnreachableError` where a later try may succeed.
     :param moment: as for :func:`list_due`.
     """
     if campaign.dry_run:
@@ -73,19 +76,24 @@ def expire(campaign: Campaign, moment: datetime | None = None) -> None:
             raise TransitionError(
                 f"La liste de l'exécution {campaign.run_id} n'est pas approuvée : approuvez-la d'abord dans Airflow."
             )
-        if _has_begun(campaign):
-            refuse_all(_STALE, [fault for item in _begun(campaign) for fault in proof.differences(campaign, item)])
-        else:
+        # Once the lock is taken, as a restore does with its own: the two must never meet.
+        refuse_all("Conservation, rien n'est supprimé :", list(preflight.running(campaign, [RESTORE, *_READERS])))
+        changed = _changed(campaign)
+        if not _has_begun(campaign):
             _begin(campaign, moment or now())
         campaign.take_fence()  # a campaign that waits for its approval starts again from its preflight
-        failures = _destroy_all(campaign)
-        proof.write(campaign)
-        if failures:
-            raise UnreachableError("\n".join(["Des espaces ne sont pas supprimés :", *failures]))
+        try:
+            failures, worth_a_try = _destroy_all(campaign, changed)
+        finally:
+            proof.write(campaign)
         items = due_items(campaign)
+        todo = spaces.purge_caches(campaign) if any(item.action == "hide" for item in items) else ""
+        if failures:
+            error = UnreachableError if worth_a_try else TransitionError
+            raise error("\n".join(["Des espaces ne sont ni supprimés ni masqués :", *failures]))
         refuse_all("Après l'expiration :", [fault for item in items for fault in left(campaign, item)])
         closing["detail"] = counted(len(items), "élément supprimé ou masqué", "éléments supprimés ou masqués")
-        if any(item.action == "hide" for item in items) and (todo := spaces.purge_caches(campaign)):
+        if todo:
             closing["detail"] += f" ; {todo}"
     _log.info("%s : %s.", campaign.platform.label, closing["detail"])
 
@@ -132,12 +140,32 @@ def _begin(campaign: Campaign, moment: datetime) -> None:
             )  # fmt: skip
 
 
-def _destroy_all(campaign: Campaign) -> list[str]:
-    """Delete or hide all that is not yet; returns a French sentence for each space that Moodle did not delete."""
-    failures = []
+def _changed(campaign: Campaign) -> dict[Item, str]:
+    """For an expiry that was interrupted: the spaces that changed since the approval, and how.
+
+    Raises :class:`TransitionError` if anything else did.
+    """
+    found = {item: list(proof.differences(campaign, item)) for item in _begun(campaign)}
+    refuse_all(_STALE, [fault for item, faults in found.items() if item.kind != "space" for fault in faults])
+    return {item: faults[0] for item, faults in found.items() if faults}
+
+
+def _destroy_all(campaign: Campaign, changed: Mapping[Item, str]) -> tuple[list[str], bool]:
+    """Delete or hide all that is not yet: a French sentence for each space that stays, and if a later try may help.
+
+    :param changed: spaces that stay, and why.
+    """
+    failures, worth_a_try = [], False
     for item in _begun(campaign):
         try:
+            if item in changed:
+                raise TransitionError(f"{changed[item]} ; lancez une nouvelle exécution.")
             destroy(campaign, item, STAGE)
         except UnreachableError as error:
             failures.append(f"  - {title(item)} : {error}")
-    return failures
+            worth_a_try = True
+        except TransitionError as error:
+            if item.kind != "space":
+                raise
+            failures.append(f"  - {error}")
+    return failures, worth_a_try

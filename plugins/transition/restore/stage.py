@@ -84,6 +84,8 @@ def restore(campaign: Campaign, request: Request) -> str:
     others = (preflight.other_writers, under_way, unfinished_swaps)
     refuse_all(f"Restauration de {request.code} :", [finding for other in others for finding in other(campaign)])
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
+        # Once it is taken, as the expiry does with its own: what a restore reads may be what that deletes.
+        refuse_all(f"Restauration de {request.code} :", list(preflight.running(campaign, ["expiry"])))
         space = find_space(campaign, request.code)
         if not space.in_moodle and request.conflicts != "scratch":
             raise TransitionError(
