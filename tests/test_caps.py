@@ -229,11 +229,11 @@ def test_a_plan_that_crosses_caps_moves_nothing_until_a_second_person_approves_t
     run_chain(campaign, BEFORE_APPROVAL)
     assert_shown_first(campaign)
     refused("n'est pas approuvé")
-    plan.approve(campaign, "Ada")
+    own = plan.stored_fingerprint(campaign)
+    plan.approve(campaign, own, by="Ada")
     refused("Ce plan dépasse des seuils")
 
     # The second approval of another plan of the same run: here, of one that crossed another cap.
-    own = plan.stored_fingerprint(campaign)
     loose = replace(
         campaign, platform=reference_platform(tmp_path / "storage", limits={**limits_, "archived_share": 1})
     )
@@ -241,18 +241,20 @@ def test_a_plan_that_crosses_caps_moves_nothing_until_a_second_person_approves_t
     other = plan.fingerprint(loose)
     assert other != own
     plan.store_fingerprint(campaign, other)
-    plan.approve(campaign, "Bruno", exceeding=True)
+    with pytest.raises(TransitionError, match="a changé depuis la question"):
+        plan.approve(campaign, own, by="Bruno", exceeding=True)
+    plan.approve(campaign, other, by="Bruno", exceeding=True)
     caps.record(campaign)
     plan.store_fingerprint(campaign, own)
     refused("Ce plan dépasse des seuils")
 
-    plan.approve(campaign, "ada", exceeding=True)
+    plan.approve(campaign, own, by="ada", exceeding=True)
     refused("une autre personne doit approuver")
     with campaign.engine.begin() as connection:
         connection.execute(sa.delete(tables.approval).where(tables.approval.c.approved_by == "ada"))
 
     # The limits are read again: a lower one since the plan is another crossing, which nobody approved.
-    plan.approve(campaign, "Bruno", exceeding=True)
+    plan.approve(campaign, own, by="Bruno", exceeding=True)
     lower = replace(
         campaign, platform=reference_platform(tmp_path / "storage", limits={**limits_, "archived_share": 0})
     )

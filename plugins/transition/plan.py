@@ -179,15 +179,22 @@ def is_frozen(campaign: Campaign) -> bool:
         return connection.execute(query).scalar() is not None
 
 
-def approve(campaign: Campaign, by: str, *, exceeding: bool = False) -> None:
+def approve(campaign: Campaign, shown: str, *, by: str, exceeding: bool = False) -> None:
     """Record that ``by`` approved the run's plan: for this run or, if it is dry, the next run with the same plan.
 
+    :param shown: the fingerprint of what ``by`` was shown, read before it was shown. Raises :class:`TransitionError` if
+        the run has another plan since.
     :param exceeding: the second approval, without which a plan that crosses caps is not frozen.
     """
-    plan = stored_fingerprint(campaign)
-    approval = {"year": campaign.year, "fingerprint": plan, "exceeding": exceeding, "approved_by": by,
+    if stored_fingerprint(campaign) != shown:
+        raise TransitionError(
+            f"Le plan, ou la liste, de l'exécution {campaign.run_id} a changé depuis la question posée à {by} : rien"
+            " n'est approuvé ; réinitialisez cette tâche (en ligne de commande, relancez la commande), lisez ce qu'elle"
+            " montre, puis répondez."
+        )
+    approval = {"year": campaign.year, "fingerprint": shown, "exceeding": exceeding, "approved_by": by,
                 "approved_at": now(), "run": None if campaign.dry_run else campaign.run}  # fmt: skip
-    detail = f"par {by}, plan {plan[:12]}"
+    detail = f"par {by}, plan {shown[:12]}"
     if exceeding:
         detail = "\n".join([detail, *crossed_lines(campaign)])
     with campaign.engine.begin() as connection:

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
 from transition.errors import TransitionError
 from transition_airflow.tasks import RETRIES, campaign, in_one_process, is_dry, readable_errors
@@ -41,15 +41,22 @@ class PersonApproval(ApprovalOperator):
         self.chosen_by = chosen_by
 
     def execute(self, context: "Context") -> Any:
-        """Skip in a dry run, pass if there is nothing to ask, else ask."""
+        """Skip in a dry run, pass if there is nothing to ask, else ask, and keep what it was that the request shows."""
+        from transition.plan import stored_fingerprint
+
         with readable_errors():
             if is_dry(context):
                 raise AirflowSkipException(f"Exécution à blanc : elle s'arrête {self.end}.")
             given = self.campaign(context)
             if self.passes(given, alone=in_one_process(context)):
                 return None
+            shown = stored_fingerprint(given)  # before the page: a plan stored in between is refused, never approved
             self.subject, self.body = self.request(given)
-        return super().execute(context)
+        try:
+            return super().execute(context)
+        except TaskAwaitingInput as waiting:  # what comes back with the answer, to `execute_complete`
+            waiting.kwargs = {"shown": shown}
+            raise
 
     def campaign(self, context: "Context") -> "Campaign":
         """The campaign whose plan is asked about."""
@@ -66,8 +73,11 @@ class PersonApproval(ApprovalOperator):
     def passes(self, given: "Campaign", *, alone: bool) -> bool:
         """Whether nobody need be asked. :param alone: nobody can be; then raises what to do instead."""
 
-    def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
-        """Record the answer: who approved which plan; refuse to go on if it was rejected."""
+    def execute_complete(self, context: "Context", event: dict[str, Any], shown: str = "") -> Any:
+        """Record the answer: who approved which plan; refuse to go on if it was rejected.
+
+        :param shown: the fingerprint of the plan in the request; '': a request of before fingerprints were kept.
+        """
         from transition.plan import approve
 
         with readable_errors():
@@ -80,7 +90,7 @@ class PersonApproval(ApprovalOperator):
             answer = super().execute_complete(context, event)
             given = self.campaign(context)
             self.check_person(given, person)
-            approve(given, by=person, exceeding=self.exceeding)
+            approve(given, shown, by=person, exceeding=self.exceeding)
         return answer
 
     def check_person(self, given: "Campaign", person: str) -> None:
@@ -101,13 +111,13 @@ class PlanApproval(PersonApproval):
 
     def passes(self, given: "Campaign", *, alone: bool) -> bool:
         """Approved before, or by the platform's file."""
-        from transition.plan import approve, approved_by
+        from transition.plan import approve, approved_by, stored_fingerprint
 
         if by := approved_by(given):
             log.info("Plan déjà approuvé : %s.", by)
             return True
         if given.platform.approval == "automatic":
-            approve(given, by=AUTOMATIC)
+            approve(given, stored_fingerprint(given), by=AUTOMATIC)
             return True
         if alone:
             raise TransitionError(

@@ -140,11 +140,11 @@ def carry_out(order: Order, terminal: "Terminal", log_file: Path) -> int:
         terminal.say(f"\nÉchec avant toute écriture. Journal technique : {log_file}")
         return FAILED
     from transition import caps
-    from transition.plan import approve
+    from transition.plan import approve, stored_fingerprint
     from transition.report.plan_table import plan_table
 
     planned = campaign_of(order, dry.run_id)
-    crossed = caps.load(planned)
+    shown, crossed = stored_fingerprint(planned), caps.load(planned)
     terminal.say(f"\n{plan_table(planned)}\n")
     if not order.approved_by:
         terminal.say("Exécution à blanc : rien n'a été écrit dans Moodle. Pour exécuter ce plan, ajoutez :")
@@ -155,9 +155,9 @@ def carry_out(order: Order, terminal: "Terminal", log_file: Path) -> int:
             "Ce plan dépasse des seuils (ci-dessus) : rien n'a été écrit. Si c'est voulu, une autre personne que"
             f' {order.approved_by} l\'approuve aussi : ajoutez EXCEED="son nom".'
         )
-    approve(planned, by=order.approved_by)
+    approve(planned, shown, by=order.approved_by)
     if crossed:
-        approve(planned, by=order.exceeded_by, exceeding=True)
+        approve(planned, shown, by=order.exceeded_by, exceeding=True)
     terminal.say(f"{title} : exécution du plan approuvé par {order.approved_by}")
     executing = run(dag, order.form(dry_run=False))
     if failures(executing) or not verified(executing):

@@ -46,7 +46,7 @@ class World:
         """A run that listed what is due at that moment, approved by a person."""
         campaign = self.open(run_id, **platform)
         list_due(campaign, moment)
-        plan.approve(campaign, "Nadia")
+        plan.approve(campaign, plan.stored_fingerprint(campaign), by="Nadia")
         return campaign
 
     def execute(self, statement: str, **values: Any) -> Any:

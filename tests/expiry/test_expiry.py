@@ -20,7 +20,7 @@ from upath import UPath
 from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, in_months, moodle_command, reasons
 from tests.support.backup_sets import LOSSES, add_older
 from tests.support.dump import Difference, compare, dump
-from transition import journal, storage
+from transition import journal, plan, storage
 from transition.backup.mbz import Made
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
@@ -170,6 +170,19 @@ def test_what_changed_since_its_approval_is_refused(old: World, change: str, nam
     before = old.everything()
     with pytest.raises(TransitionError, match=rf"^La liste approuvée est périmée[^\n]*\n  - {named}[^\n]*$"):
         expire(old.open(campaign.run_id, **settings))
+    assert old.everything() == before
+
+
+def test_a_list_that_was_not_the_one_shown_is_not_approved(old: World) -> None:
+    campaign = old.open("asked", retention={"archive": 1200, "backups": 1200, "exports": 1200, "ex_spaces": 1200})
+    list_due(campaign)
+    shown, before = plan.stored_fingerprint(campaign), old.everything()
+    changed = old.open("asked")
+    list_due(changed)  # cleared alone, while a person reads the first list
+    with pytest.raises(TransitionError, match="asked a changé depuis la question posée à Nadia"):
+        plan.approve(changed, shown, by="Nadia")
+    with pytest.raises(TransitionError, match="n'est pas approuvée"):
+        expire(changed)
     assert old.everything() == before
 
 

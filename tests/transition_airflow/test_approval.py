@@ -1,20 +1,25 @@
 """The gate, answered by a person through Airflow's own interface."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from transition import plan
+from transition.campaign import Campaign
 from transition.caps import Crossing
 from transition.platforms import load_platform
+from transition.state import schema, tables
 from transition_airflow import approval, tasks
 
 Answer = Any
 
 
+PLAN = "0123" * 16  # its fingerprint
 CROSSED = Crossing("archived", "archived_share", "SCI", 12, 30, 0.3)
 
 
@@ -31,7 +36,13 @@ def approvals(monkeypatch: pytest.MonkeyPatch, crossed: list[Crossing]) -> dict[
     """Who approved: the library's part, which tests/test_caps.py covers, replaced; True: the second approval."""
     names: dict[bool, str] = {}
     monkeypatch.setattr("transition.plan.approved_by", lambda _, exceeding=False: names.get(exceeding))
-    monkeypatch.setattr("transition.plan.approve", lambda _, by, exceeding=False: names.update({exceeding: by}))
+    monkeypatch.setattr("transition.plan.stored_fingerprint", lambda _: PLAN)
+
+    def approve(_: Campaign, shown: str, *, by: str, exceeding: bool = False) -> None:
+        assert shown == PLAN
+        names[exceeding] = by
+
+    monkeypatch.setattr("transition.plan.approve", approve)
     monkeypatch.setattr("transition.report.plan_table.plan_markdown", lambda _: "LE PLAN")
     return names
 
@@ -46,7 +57,7 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
     monkeypatch.setattr(approval, "in_one_process", lambda _: False)
     api = TestClient(create_app(apps="core"))
 
-    def respond(option: str) -> dict[str, Any]:
+    def respond(option: str, meanwhile: Callable[[], None]) -> dict[str, Any]:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             pending = api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False}).json()
@@ -54,6 +65,7 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
                 ti = request["task_instance"]
                 if ti["state"] != "awaiting_input":
                     continue  # an answer that comes before the task is parked would be lost
+                meanwhile()
                 run_path = f"/api/v2/dags/{ti['dag_id']}/dagRuns/{ti['dag_run_id']}"
                 answered = api.patch(
                     f"{run_path}/taskInstances/{ti['task_id']}/-1/hitlDetails",
@@ -64,9 +76,11 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
             time.sleep(0.3)
         raise TimeoutError("no request came")
 
-    def run(option: str, dag: str = "annual_transition_ecampus") -> tuple[dict[str, Any], dict[str, str]]:
+    def run(
+        option: str, dag: str = "annual_transition_ecampus", meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         with ThreadPoolExecutor(1) as person:
-            request = person.submit(respond, option)
+            request = person.submit(respond, option, meanwhile)
             form = {"dry_run": False} if "expiry" in dag else {"year": 2026, "dry_run": False, "courses": []}
             dag_run = dags[dag].test(run_conf=form)
         return request.result(), {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
@@ -131,3 +145,25 @@ def test_a_person_approves_what_expires(
     assert request["body"] == "LA LISTE"
     assert approvals == {False: "Anonymous"}
     assert states == {"list_due": "success", "approve": "success", "expire": "success"}
+
+
+def test_a_list_that_changed_since_the_question_is_not_approved(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody clears the task ``list_due`` alone while the request waits: it shows the list of before."""
+    monkeypatch.setattr("transition.expiry.stage.due_items", lambda _: ["x"])
+    monkeypatch.setattr("transition.expiry.stage.page", lambda _: "LA LISTE")
+    listed: list[Campaign] = []
+
+    def list_due(campaign: Campaign) -> None:
+        schema.upgrade(campaign)
+        listed.append(campaign)
+        plan.store_fingerprint(campaign, PLAN)
+
+    stages = {"transition.expiry.stage:list_due": list_due}
+    monkeypatch.setattr(tasks, "stage_function", stages.__getitem__)
+    _, states = answer("Approve", "archive_expiry_ecampus", lambda: plan.store_fingerprint(listed[0], PLAN[::-1]))
+    assert states == {"list_due": "success", "approve": "failed", "expire": "upstream_failed"}
+    assert "a changé depuis la question posée à Anonymous" in caplog.text
+    with listed[0].engine.connect() as connection:
+        assert connection.execute(sa.select(tables.approval)).all() == []
