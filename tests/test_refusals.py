@@ -110,6 +110,36 @@ def test_a_platform_that_lacks_its_categories(site: tuple[Site, dict[str, Rows]]
     assert compare(before, moodle.dump()) == {}
 
 
+@pytest.mark.parametrize(
+    ("archetype", "finding"),
+    [
+        ("", "le rôle « student » n'a pas dans Moodle l'archétype « student » (étudiant) ni aucun autre :"),
+        ("teacher", "le rôle « student » n'a pas dans Moodle l'archétype « student » (étudiant) mais « teacher » :"),
+    ],
+)
+def test_a_student_role_that_is_no_student_s(
+    site: tuple[Site, dict[str, Rows]], tmp_path: Path, archetype: str, finding: str
+) -> None:
+    moodle, before = site
+    platform, role = reference_platform(tmp_path / "storage"), "UPDATE mdl_role SET archetype = :to WHERE id = 5"
+    try:
+        with moodle.engine.begin() as connection:
+            connection.execute(sa.text(role), {"to": archetype})
+        assert finding in preflight_says(moodle, platform, moodle.folder / "feed")
+    finally:
+        with moodle.engine.begin() as connection:
+            connection.execute(sa.text(role), {"to": "student"})
+    assert compare(before, moodle.dump()) == {}
+
+
+def test_a_student_role_that_moodle_does_not_know(site: tuple[Site, dict[str, Rows]], tmp_path: Path) -> None:
+    moodle, before = site
+    unknown = reference_platform(tmp_path / "storage", student_role="etudiant")
+    findings = preflight_says(moodle, unknown, moodle.folder / "feed")
+    assert "le rôle « etudiant » n'existe pas dans Moodle : corrigez la clé « student_role »" in findings
+    assert compare(before, moodle.dump()) == {}
+
+
 def test_a_run_that_still_writes_keeps_the_others_out(site: tuple[Site, dict[str, Rows]], tmp_path: Path) -> None:
     moodle, before = site
     platform = reference_platform(tmp_path / "storage")

@@ -174,6 +174,24 @@ def _clock(campaign: Campaign) -> Iterator[str]:
         )
 
 
+def _student_role(campaign: Campaign) -> Iterator[str]:
+    """Who holds a role of no archetype, or of a teacher's, counts as a teacher: nothing of theirs would ever leave."""
+    role, shortname = campaign.moodle["role"], campaign.platform.student_role
+    with campaign.server.connect() as connection:
+        query = sa.select(role.c.archetype).where(role.c.shortname == shortname)
+        archetype = connection.execute(query).scalar()
+    where = f"la clé « student_role » du fichier de la plateforme {campaign.platform.name}"
+    if archetype is None:
+        yield f"le rôle « {shortname} » n'existe pas dans Moodle : corrigez {where} (nom abrégé d'un rôle)"
+    elif archetype != "student":
+        found = f"mais « {archetype} »" if archetype else "ni aucun autre"
+        yield (
+            f"le rôle « {shortname} » n'a pas dans Moodle l'archétype « student » (étudiant) {found} : ceux qui l'ont"
+            " ne seraient pas reconnus comme étudiants ; donnez-lui cet archétype (Définition des rôles), ou corrigez"
+            f" {where}"
+        )
+
+
 def other_writers(campaign: Campaign, also: Collection[str] = ()) -> Iterator[str]:
     """A task of another run that still writes holds its lock; taking over now would interleave the two.
 
@@ -197,6 +215,7 @@ _BEFORE_STATE = (
     _rights,
     _storage,
     _clock,
+    _student_role,
     check_feed,
     check_server,
     check_replicas,
