@@ -48,7 +48,7 @@ class Campaign:
     """What every stage receives.
 
     :param year: the start year of the academic year that the transition opens (2026 = 2026-2027).
-    :param run_id: the run's name, as Airflow gives it.
+    :param run_id: the run's name, unique on the platform: ``<DAG>/<run>``, each as Airflow names it.
     :param server: an engine of :func:`transition.moodle.database.open_engine` on the platform's database server; its
         database is Moodle's schema.
     :param feed: where the Apogée feed comes from: a source, or the folder of its files (layout: ``transition.apogee``);

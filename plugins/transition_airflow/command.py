@@ -142,8 +142,9 @@ def carry_out(order: Order, terminal: "Terminal", log_file: Path) -> int:
     from transition import caps
     from transition.plan import approve, stored_fingerprint
     from transition.report.plan_table import plan_table
+    from transition_airflow.tasks import run_name
 
-    planned = campaign_of(order, dry.run_id)
+    planned = campaign_of(order, run_name(dry))
     shown, crossed = stored_fingerprint(planned), caps.load(planned)
     terminal.say(f"\n{plan_table(planned)}\n")
     if not order.approved_by:
@@ -171,7 +172,10 @@ def carry_out(order: Order, terminal: "Terminal", log_file: Path) -> int:
 
 
 def campaign_of(order: Order, run_id: str) -> "Campaign":
-    """The campaign of a run that this command made, to read and approve its plan."""
+    """The campaign of a run that this command made, to read and approve its plan.
+
+    :param run_id: its name, as :func:`~transition_airflow.tasks.run_name` gives it.
+    """
     from transition.campaign import Campaign
     from transition_airflow.connections import engine
 

@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator, ExceptionRetryPolicy, RetryAction, RetryRu
 from airflow.sdk.exceptions import AirflowSkipException
 
 from transition.errors import TransitionError, UnreachableError
+from transition.french import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,6 +26,9 @@ log = logging.getLogger("transition")
 class Refusal(SystemExit):
     """A stage refused to go on. Airflow logs an exit in one line; any other exception would get its traceback."""
 
+
+# Of a run's name (`run_name`); reports and proofs add up to 60 characters to it, a name of a file takes 255.
+LONGEST_NAME = 180
 
 RETRIES = {
     "retries": 3,
@@ -83,7 +87,7 @@ def campaign(platform_name: str, context: "Context", chosen_by: str = "") -> "Ca
     return Campaign(
         platform=platform,
         year=year,
-        run_id=run.run_id,
+        run_id=run_name(run),
         server=engine(platform.connections.moodle),
         feed=feed(platform.connections.apogee, platform.connections.teachers),
         etherpad=etherpad(platform.connections.etherpad),
@@ -109,10 +113,26 @@ def bare_campaign(
     _refuse_late(context)
     platform = load_platform(platform_name)
     return Campaign(
-        platform=platform, year=year, run_id=context["dag_run"].run_id, server=engine(platform.connections.moodle),
-        root=storage_root(platform.storage), courses=courses, dry_run=dry_run, actor=_actor(context),
-        attempt=context["ti"].try_number,
+        platform=platform, year=year, run_id=run_name(context["dag_run"]),
+        server=engine(platform.connections.moodle), root=storage_root(platform.storage), courses=courses,
+        dry_run=dry_run, actor=_actor(context), attempt=context["ti"].try_number,
     )  # fmt: skip
+
+
+def run_name(run: Any) -> str:
+    """What the library calls a run: its DAG's id and its own, for DAGs that share a platform's state may use the same.
+
+    Raises :class:`~transition.errors.TransitionError` for one that is too long for the names of its files.
+    :param run: a run, or a task instance, of Airflow.
+    """
+    name = f"{run.dag_id}/{run.run_id}"
+    if len(name) > LONGEST_NAME:
+        raise TransitionError(
+            f"L'identifiant de l'exécution (« Run ID ») est trop long, de"
+            f" {counted(len(name) - LONGEST_NAME, 'caractère', 'caractères')} :"
+            " lancez une autre exécution, sous un identifiant plus court."
+        )
+    return name
 
 
 def _refuse_late(context: "Context") -> None:

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from airflow.listeners import hookimpl
 
 from transition.french import decimal
+from transition_airflow.tasks import run_name
 
 WIDTH = 100
 
@@ -67,7 +68,7 @@ class Terminal(logging.Handler):
         """Start the task's clock."""
         self.task, self.begun = task_instance.task_id, time.monotonic()
         if self.task == "approval.maintenance_on":
-            self.closing = task_instance.run_id
+            self.closing = run_name(task_instance)
 
     @hookimpl
     def on_task_instance_success(self, previous_state: object, task_instance: Any) -> None:

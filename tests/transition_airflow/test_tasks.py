@@ -10,8 +10,11 @@ import pytest
 from airflow.sdk import RetryAction
 
 from demo.server import PrivateMariaDB
+from transition.campaign import Campaign
 from transition.errors import TransitionError, UnreachableError
-from transition_airflow.tasks import RETRIES, Refusal, bare_campaign, campaign, readable_errors
+from transition.state import schema
+from transition.storage import run_name
+from transition_airflow.tasks import LONGEST_NAME, RETRIES, Refusal, bare_campaign, campaign, readable_errors
 from transition_airflow.timetable import GRACE
 
 
@@ -39,8 +42,14 @@ def context(server: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a task's context, for a run of that type with that form."""
     monkeypatch.setenv("AIRFLOW_CONN_MOODLE_ECAMPUS", json.dumps(server.airflow_connection("information_schema")))
 
-    def make(run_type: str, moment: datetime, attempt: int = 2, upstream: Collection[str] = (), **form: Any) -> Any:
-        run = SimpleNamespace(run_id="r", run_type=run_type, run_after=moment, triggering_user_name="Nadia")
+    def make(
+        run_type: str, moment: datetime, attempt: int = 2, upstream: Collection[str] = (),
+        ids: tuple[str, str] = ("annual_transition_ecampus", "r"), **form: Any,
+    ) -> Any:  # fmt: skip
+        dag_id, run_id = ids
+        run = SimpleNamespace(
+            dag_id=dag_id, run_id=run_id, run_type=run_type, run_after=moment, triggering_user_name="Nadia"
+        )
         form = {"year": 2020, "dry_run": True, "courses": []} | form
         task = SimpleNamespace(upstream_task_ids=upstream)
         return {"dag_run": run, "params": form, "ti": SimpleNamespace(try_number=attempt, task=task)}
@@ -60,6 +69,33 @@ def test_any_other_run_is_what_its_form_says(context: Any, run_type: str) -> Non
     dry = campaign("ecampus", context(run_type, moment, courses=["A", "B"]))
     assert (dry.year, dry.dry_run, dry.courses, dry.actor, dry.attempt) == (2020, True, ("A", "B"), "Nadia", 2)
     assert campaign("ecampus", context(run_type, moment, dry_run=False)).dry_run is False
+
+
+def test_runs_of_two_dags_with_the_same_id_share_nothing(context: Any) -> None:
+    moment = datetime(2026, 8, 17, 1, tzinfo=UTC)
+    night = "scheduled__2026-08-17T01:00:00+00:00"  # 03:00 in Paris, the hour of deferred_resets
+
+    def made(dag: str) -> Campaign:
+        return campaign("ecampus", context("scheduled", moment, ids=(f"{dag}_ecampus", night)))
+
+    transition, resets = made("annual_transition"), made("deferred_resets")
+    expiry = bare_campaign("ecampus", context("scheduled", moment, ids=("archive_expiry_ecampus", night)), 2026)
+    schema.upgrade(transition)
+    assert len({transition.run, resets.run, expiry.run}) == 3
+    assert len({run_name(one) for one in (transition, resets, expiry)}) == 3, "the names of their reports"
+    assert made("annual_transition").run == transition.run
+    transition.take_fence()
+    transition.check_fence()
+    with pytest.raises(TransitionError, match=r"deferred_resets_ecampus/scheduled__2026-08-17.* n'a plus la main"):
+        resets.check_fence()
+
+
+def test_an_id_that_no_file_s_name_could_hold_is_refused(context: Any) -> None:
+    dag, moment = "annual_transition_ecampus", datetime(2026, 8, 16, tzinfo=UTC)
+    fits = "x" * (LONGEST_NAME - len(dag) - 1)
+    assert campaign("ecampus", context("manual", moment, ids=(dag, fits))).run_id == f"{dag}/{fits}"
+    with pytest.raises(TransitionError, match=r"« Run ID ».* est trop long, de 1 caractère :"):
+        campaign("ecampus", context("manual", moment, ids=(dag, fits + "x")))
 
 
 def test_a_scheduled_run_that_airflow_starts_days_late_does_not_begin(context: Any) -> None:
