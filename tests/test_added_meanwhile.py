@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import NEWCOMERS, add_newcomers, reference_feed, reference_platform, run_chain
 from transition.backup import manifest as sets
 from transition.backup.read import read_space
 from transition.campaign import Campaign
@@ -125,3 +125,22 @@ def test_what_students_leave_in_an_activity_added_since_preflight_goes_and_is_ba
     assert among(campaign, rows, campaign.moodle.__getitem__) == set()
     assert among(campaign, rows, partial(archive_table, campaign)) == rows
     assert rows <= backed_up(campaign)
+
+
+def test_a_registered_student_who_logs_in_since_the_plan_is_enrolled_by_the_plan_that_was_approved(
+    campaign: Campaign,
+) -> None:
+    new = NEWCOMERS[0]
+    with campaign.server.begin() as connection:
+        rename = sa.text("UPDATE mdl_user SET username = :to, idnumber = :to WHERE username = :name")
+        connection.execute(rename, {"name": new, "to": "pas-encore"})
+    run_chain(campaign, TO_THE_PLAN)
+    with campaign.server.begin() as connection:
+        connection.execute(rename, {"name": "pas-encore", "to": new})
+    run_chain(campaign, FROM_THE_FREEZE)
+    enrolled = sa.text(
+        "SELECT COUNT(DISTINCT e.courseid) FROM mdl_user_enrolments ue JOIN mdl_enrol e ON e.id = ue.enrolid"
+        " JOIN mdl_user u ON u.id = ue.userid WHERE u.username = :name"
+    )
+    with campaign.server.connect() as connection:
+        assert [connection.execute(enrolled, {"name": name}).scalar() for name in NEWCOMERS] == [5, 5, 5]

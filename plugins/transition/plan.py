@@ -13,7 +13,7 @@ from transition.calendars.entries import standing as standing_entries
 from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign, now
 from transition.enrolment import people
-from transition.enrolment.tables import arrival
+from transition.enrolment.tables import cohort_space, route
 from transition.enrolment.unknown import list_unknown
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad import pads
@@ -102,10 +102,14 @@ def load_lines(campaign: Campaign) -> Lines:
 def fingerprint(campaign: Campaign) -> str:
     """SHA-256 of all that the plan follows from.
 
-    Rules, feed, engineers' entries, decisions, people, counts, pads, the caps that it crosses, spaces to create. The
-    counts of ``live`` rules are left out: Moodle itself adds such rows at every page view. For the same reason, of a
-    crossed cap its value counts, not by how much it is crossed. The people of spaces that the run has created since are
-    left out as well: the plan says that their students follow.
+    Rules, feed, engineers' entries, decisions, who enters where, who teaches, who leaves, counts, pads, the caps that
+    it crosses, spaces to create. The counts of ``live`` rules are left out: Moodle itself adds such rows at every page
+    view. For the same reason, of a crossed cap its value counts, not by how much it is crossed. The people of spaces
+    that the run has created since are left out as well: the plan says that their students follow.
+
+    Who enters is named by registrations, which the feed and the routes to the spaces give, not by accounts: in late
+    August hundreds a day log in for the first time. They have an account then, and a place in the space if Moodle's own
+    synchronisation was first (``staying``); they lose nothing by it. One leaver or teacher more or less: another plan.
     """
     live = {rule.rule for rule in load_rules() if rule.live}
     digest = hashlib.sha256(rules_hash().encode())
@@ -120,10 +124,14 @@ def fingerprint(campaign: Campaign) -> str:
         sa.select(decision.courseid, decision.code, decision.decision, decision.in_scope)
         .where(decision.run == campaign.run).order_by(decision.courseid),
         sa.select(standing.courseid, standing.userid, standing.standing)
-        .where(standing.run == campaign.run).order_by(standing.courseid, standing.userid),
-        sa.select(arrival.c.courseid, arrival.c.userid, arrival.c.timestart, arrival.c.timeend)
-        .join(tables.decision, sa.and_(decision.run == arrival.c.run, decision.courseid == arrival.c.courseid))
-        .where(arrival.c.run == campaign.run).order_by(arrival.c.courseid, arrival.c.userid),
+        .where(standing.run == campaign.run, standing.standing != "staying")
+        .order_by(standing.courseid, standing.userid),
+        *(
+            sa.select(way.c.courseid, name)
+            .join(tables.decision, sa.and_(decision.run == way.c.run, decision.courseid == way.c.courseid))
+            .where(way.c.run == campaign.run).order_by(way.c.courseid, name)
+            for way, name in ((route, route.c.cle), (cohort_space, cohort_space.c.idnumber))
+        ),
         sa.select(line.rule, line.table_name, line.courseid, line.rows)
         .where(line.run == campaign.run, line.rule.not_in(live))
         .order_by(line.rule, line.table_name, line.courseid),

@@ -1,5 +1,6 @@
 """Who teaches, leaves, stays, arrives: on the real database, and the matrix of roles."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from transition.campaign import Campaign, now
 from transition.enrolment.people import enrolment_traces, planned_arrivals, record_people
 from transition.enrolment.tables import arrival, unknown_student
 from transition.errors import TransitionError
+from transition.plan import fingerprint
 from transition.rules.compile import Scope
 from transition.state import tables
 
@@ -178,3 +180,72 @@ def test_traces_start_from_the_small_side(world: World, platform: dict[str, str]
                 compiled.params[name] for name in compiled.positiontup or ())).mappings().all()  # fmt: skip
         assert plan[0]["table"] in ("decision", "space_context", "own_cohort"), plan
         assert not [row["table"] for row in plan[1:] if row["type"] == "ALL"], plan
+
+
+WAYS = [{"enrolment": "database"}, {"enrolment": "cohort"}, {"enrolment": "cohort", "cohorts": "etape"}]
+
+
+def planned(world: World) -> tuple[Campaign, str]:
+    """A campaign with a repeater and a student whom Moodle does not know yet; the fingerprint of its plan."""
+    campaign = world.campaign()
+    world.decide(campaign, {SPACE: "reset", ARCHIVED: "archive"})
+    registered = [Registration("22300003", "LI3INF01", "22300003"), Registration("26000001", "LI3INF01", "e26000001")]
+    world.feed(campaign, registered, etapes=[("LI3INF01", "SL3INF", "140")])
+    record_people(campaign)
+    return campaign, fingerprint(campaign)
+
+
+@pytest.mark.parametrize("platform", WAYS)
+def test_a_registered_student_who_gets_an_account_leaves_the_plan_as_it_is(
+    world: World, platform: dict[str, str]
+) -> None:
+    campaign, approved = planned(world.with_platform(**platform))
+    assert set(arrivals(campaign, SPACE)) == {REPEATER}
+    new = world.add_user("e26000001")
+    record_people(campaign)
+    assert fingerprint(campaign) == approved
+    assert set(arrivals(campaign, SPACE)) == {REPEATER, new}, "and nobody else"
+    world.assign("student", world.context(50, SPACE), new, "enrol_database", world.enrol(SPACE, new, "database"))
+    record_people(campaign)  # enrol_database synchronises whoever logs in
+    assert world.standings(campaign, SPACE)[new] == "staying"
+    assert fingerprint(campaign) == approved
+    world.add_user("e26000002")  # of whom the approved registrations say nothing
+    record_people(campaign)
+    assert set(arrivals(campaign, SPACE)) == {REPEATER, new}
+
+
+def examiner(world: World) -> int:
+    """Somebody who only teaches in an activity."""
+    user = world.add_user("examinatrice")
+    world.assign("teacher", world.context(70, world.rows("course_modules", course=SPACE)[0]["id"]), user)
+    return user
+
+
+@pytest.mark.parametrize("platform", WAYS)
+@pytest.mark.parametrize(("who", "was"), [(lambda _: BY_HAND, "leaving"), (examiner, "teacher")])
+def test_whoever_leaves_or_teaches_and_is_recognised_since_as_a_student_makes_another_plan(
+    world: World, platform: dict[str, str], who: Callable[[World], int], was: str
+) -> None:
+    user = who(world)
+    campaign, approved = planned(world.with_platform(**platform))
+    assert world.standings(campaign, SPACE)[user] == was
+    with world.engine.begin() as connection:  # as LDAP writes it at night
+        connection.execute(sa.text("UPDATE mdl_user SET idnumber = '26000001' WHERE id = :user"), {"user": user})
+    record_people(campaign)
+    assert world.standings(campaign, SPACE)[user] == "staying"
+    assert fingerprint(campaign) != approved
+
+
+@pytest.mark.parametrize("platform", WAYS)
+def test_who_stayed_until_another_account_took_the_registration_makes_another_plan(
+    world: World, platform: dict[str, str]
+) -> None:
+    with world.engine.begin() as connection:
+        statement = "UPDATE mdl_user SET username = 'ancien', idnumber = '22300003' WHERE id = :user"
+        connection.execute(sa.text(statement), {"user": REPEATER})
+    campaign, approved = planned(world.with_platform(**platform))
+    assert world.standings(campaign, SPACE)[REPEATER] == "staying"
+    world.add_user("22300003")
+    record_people(campaign)
+    assert world.standings(campaign, SPACE)[REPEATER] == "leaving"
+    assert fingerprint(campaign) != approved
