@@ -27,7 +27,7 @@ def open_campaign(engine: sa.Engine, folder: Path, size: Size, run_id: str) -> C
         "table_prefix": PREFIX, "connections": {"moodle": "bench", "apogee": "bench"},
         "categories": {"complementary": 2, "archives": 3}, "enrolment": "database", "student_role": "student",
         "dates": {"transition": "0 2 16 8 *"}, "storage": str(folder), "approval": "automatic",
-        "limits": {"archived_share": 1.0, "unenrolled_share": 1.0, "free_space_gib": 0.1},
+        "limits": {"archived_share": 1.0, "unenrolled_share": 1.0, "feed_days": 36_500, "free_space_gib": 0.1},
     }  # fmt: skip
     campaign = Campaign(Platform.model_validate(facts), 2026, run_id, engine, dry_run=False)
     schema.upgrade(campaign)

@@ -1,6 +1,7 @@
 """Caps: what crosses one, by platform and by component; what a crossed one asks for before the first write."""
 
 from dataclasses import replace
+from datetime import date, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.enrolment.world import YEAR, Registration, World
 from tests.support.campaign import LEFT_THE_MODEL, add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import compare, dump
 from transition import caps, journal, plan
+from transition.apogee import tables as apogee
 from transition.campaign import Campaign, now
 from transition.caps import KINDS, PLATFORM, Crossing, Figure, crossings, refuse_same_person
 from transition.enrolment.people import record_people
@@ -25,7 +27,8 @@ from transition.state import tables
 
 FLOOR = 10
 ROWS = 10**12
-CAPS = [(kind, cap) for kind, facts in KINDS.items() for cap in (facts.ratio, facts.number)]
+COUNTED = {kind: facts for kind, facts in KINDS.items() if facts.ratio}  # by component, too
+CAPS = [(kind, cap) for kind, facts in COUNTED.items() for cap in (facts.ratio, facts.number)]
 
 shares = st.decimals(0, 1, places=2).map(float)
 one_level = {
@@ -41,7 +44,7 @@ limits = st.builds(
 )  # fmt: skip
 figures = st.lists(
     st.builds(
-        Figure, kind=st.sampled_from(sorted(KINDS)), component=st.sampled_from([PLATFORM, "SCI", "DRO"]),
+        Figure, kind=st.sampled_from(sorted(COUNTED)), component=st.sampled_from([PLATFORM, "SCI", "DRO"]),
         count=st.integers(0, 60), base=st.integers(0, 60), spaces=st.integers(0, 30),
     ),
     unique_by=lambda figure: (figure.kind, figure.component),
@@ -100,7 +103,7 @@ def test_cap_and_cap_plus_one(kind: str, cap: str, component: str) -> None:
 @pytest.mark.parametrize("platform", platform_names())
 def test_no_component_may_do_more_than_its_platform(platform: str) -> None:
     declared = load_platform(platform).limits
-    for kind in KINDS.values():
+    for kind in COUNTED.values():
         assert getattr(declared.component, kind.number) <= getattr(declared, kind.number)
     assert declared.component.floor * declared.component.archived_share >= 1, "one space never crosses a share"
 
@@ -180,6 +183,33 @@ def test_the_figures_on_the_real_database(world: World) -> None:  # noqa: F811
     assert found(campaign)["unenrolled_number", PLATFORM][0] < len(everyone) - 20
 
 
+def test_a_feed_older_than_its_cap_is_for_a_second_person_to_approve(world: World) -> None:  # noqa: F811
+    limits_ = {"free_space_gib": 0, "archived_share": 1, "feed_days": 7}
+    campaign = world.with_platform(limits=limits_).campaign(day=date(2026, 8, 16))
+    world.decide(campaign, {SPACE: "reset"})
+    world.feed(campaign, [Registration("22300003", "LI3INF01", "22300003")])
+    record_people(campaign)
+
+    def crossed(extracted: datetime) -> list[str]:
+        with campaign.engine.begin() as connection:
+            mine = sa.select(apogee.run_lot.c.lot_id).where(apogee.run_lot.c.run == campaign.run).scalar_subquery()
+            connection.execute(sa.update(apogee.lot).where(apogee.lot.c.lot_id == mine).values(extrait_le=extracted))
+        caps.record(campaign)
+        return crossed_lines(campaign)
+
+    assert crossed(datetime(2026, 8, 8, 23, 30)) == [], "the ninth, in the platform's summer"
+    what = "jours entre l'extraction des données d'Apogée et aujourd'hui (toute la plateforme)"
+    assert crossed(datetime(2026, 8, 30)) == [f"{what} : 14, seuil 7"], "no clock is that fast: what is its age?"
+    assert crossed(datetime(2026, 8, 8, 22, 30)) == [f"{what} : 8, seuil 7"]
+    shown = plan.fingerprint(campaign)
+    plan.store_fingerprint(campaign, shown)
+    plan.approve(campaign, shown, by="approbation automatique")
+    with pytest.raises(TransitionError, match=r"dépasse des seuils : rien n'a été écrit(.|\n)* : 8, seuil 7"):
+        plan.check_approved(campaign)
+    plan.approve(campaign, shown, by="Bruno", exceeding=True)
+    plan.check_approved(campaign)
+
+
 BEFORE_APPROVAL = ("preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan")
 CROSSED = [
     "espaces archivés (toute la plateforme) : 1 sur 6 (16,7 %), seuil 10 %",
@@ -195,7 +225,9 @@ def assert_shown_first(campaign: Campaign) -> None:
     assert [line.strip(" .") for line in lines[:2]] == CROSSED
     assert lines[2].startswith("  À vérifier, espaces archivés : le lot d'Apogée")
     assert max(map(len, shown.splitlines())) <= 120
-    assert all(line in plan_markdown(campaign) for line in CROSSED)
+    extracted = "Données d'Apogée extraites le 14/08/2026 à 01:00."
+    assert all(line in plan_markdown(campaign) for line in [*CROSSED, extracted])
+    assert extracted in shown
 
 
 def journalled(campaign: Campaign) -> list[str]:

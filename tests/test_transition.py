@@ -202,6 +202,7 @@ def test_the_report_is_written(outcome: Outcome) -> None:
     facts = json.loads(reports[-1].read_text(encoding="utf-8"))
     assert facts["success"] is True
     assert facts["moved"] == facts["rows"] == sum(len(ids) for ids in outcome.expected.values())
+    assert facts["feed"] == "Données d'Apogée extraites le 14/08/2026 à 01:00."
     assert facts["crossed"] == ["espaces archivés (toute la plateforme) : 1 sur 6 (16,7 %), seuil 10 %"]
     assert (facts["approved_by"], facts["exceeded_by"]) == ("Ada Administratrice", "Bruno Directeur")
     decisions = {space["code"]: space["decision"] for space in facts["spaces"]}

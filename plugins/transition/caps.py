@@ -1,4 +1,4 @@
-"""Caps: how much a plan may archive, unenrol and move before a second, explicit approval is asked for.
+"""Caps: how much a plan may archive, unenrol and move, and from how old a feed, before a second approval is asked for.
 
 A crossed cap does not fail the plan: it is stored with it (state table ``cap_crossed``), is part of its fingerprint, is
 shown with it, and keeps it from being frozen until somebody approves the crossing too. The caps themselves are
@@ -8,12 +8,13 @@ shown with it, and keeps it from being frozen until somebody approves the crossi
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
 
 import sqlalchemy as sa
 
 from transition.apogee.model import run_lots
-from transition.apogee.tables import inscription
+from transition.apogee.tables import inscription, lot, run_lot
 from transition.campaign import Campaign
 from transition.components import components
 from transition.enrolment.people import ACTIVE
@@ -32,8 +33,9 @@ space_component, cap_crossed = tables.space_component, tables.cap_crossed
 class Kind:
     """One thing that is capped, by its share and by its number.
 
-    :param ratio: key of ``limits``: the most that ``count`` may be of ``base``. :param number: key of ``limits``: the
-        most that ``count`` may be. :param check: French, what a person looks at before approving more.
+    :param ratio: key of ``limits``: the most that ``count`` may be of ``base``; '': it has no base. :param number: key
+        of ``limits``: the most that ``count`` may be. :param check: French, what a person looks at before approving
+        more.
     """
 
     label: str
@@ -54,6 +56,10 @@ KINDS = {
     "moved": Kind(
         "lignes déplacées", "moved_ratio", "moved_number",
         "exclusions, calendriers décalés et règles sont-ils ceux que vous attendez ?",
+    ),
+    "feed": Kind(
+        "jours entre l'extraction des données d'Apogée et aujourd'hui", "", "feed_days",
+        "les inscriptions prises depuis y manquent : l'extraction s'est-elle arrêtée ?",
     ),
 }  # fmt: skip
 
@@ -95,9 +101,8 @@ def _crossed_by(figure: Figure, limits: Limits) -> Iterator[Crossing]:
     kind, caps = KINDS[figure.kind], limits.component if figure.component else limits
     few = figure.component != PLATFORM and figure.spaces < limits.component.floor
     for cap, base in ((kind.ratio, 0 if few else figure.base), (kind.number, 1)):
-        allowed = getattr(caps, cap)
         # As it is written: 0.29 × 100 is 29, not the 28.999… of floating point.
-        if base and figure.count > Fraction(str(allowed)) * base:
+        if base and figure.count > Fraction(str(allowed := getattr(caps, cap))) * base:
             yield Crossing(figure.kind, cap, figure.component, figure.count, figure.base, allowed)
 
 
@@ -108,11 +113,12 @@ def _order(crossing: Crossing) -> tuple[int, str, str]:
 def record(campaign: Campaign) -> None:
     """Compare the run's plan with its caps and store those that it crosses; replaces those of before.
 
-    Needs the run's decisions, people (``standing``) and plan lines. Changes nothing in Moodle.
+    Needs the run's lots, decisions, people (``standing``) and plan lines. Changes nothing in Moodle.
     """
     with campaign.engine.begin() as connection:
         _record_components(connection, campaign)
         figures = [*_archived(connection, campaign), *_unenrolled(connection, campaign), *_moved(connection, campaign)]
+    figures += _feed(campaign)
     store(campaign, crossings(figures, campaign.platform.limits))
 
 
@@ -131,6 +137,13 @@ def load(campaign: Campaign) -> list[Crossing]:
     with campaign.engine.connect() as connection:
         rows = connection.execute(sa.select(*columns).where(cap_crossed.c.run == campaign.run))
         return sorted((Crossing(**row._mapping) for row in rows), key=_order)
+
+
+def extracted(campaign: Campaign) -> datetime | None:
+    """When the lot of year N that the run works with was extracted from Apogée (UTC); None: the run has none yet."""
+    mine = sa.and_(run_lot.c.lot_id == lot.c.lot_id, run_lot.c.run == campaign.run, run_lot.c.annee == campaign.year)
+    with campaign.engine.connect() as connection:
+        return connection.execute(sa.select(lot.c.extrait_le).join(run_lot, mine)).scalar()
 
 
 def refuse_same_person(first: str, second: str) -> None:
@@ -254,6 +267,14 @@ def _registered(campaign: Campaign, userid: sa.ColumnElement[int]) -> sa.ColumnE
         inscription.c.lot_id == run_lots(campaign)[campaign.year],
         inscription.c.code_etudiant == student_account.c.code_etudiant, inscription.c.statut == ACTIVE,
     )  # fmt: skip
+
+
+def _feed(campaign: Campaign) -> Iterator[Figure]:
+    """Days between the extraction and today: whoever registered since would pass for someone who left."""
+    moment = extracted(campaign)
+    if moment:
+        day = moment.replace(tzinfo=UTC).astimezone(campaign.platform.zone).date()
+        yield Figure("feed", PLATFORM, abs((campaign.today - day).days), 0, 0)
 
 
 def _moved(connection: sa.Connection, campaign: Campaign) -> list[Figure]:

@@ -84,9 +84,13 @@ class ComponentCaps(Caps):
 
 
 class Limits(Caps):
-    """The platform's caps, those of each of its components, and the free space without which nothing starts."""
+    """The platform's caps, those of each of its components, and the free space without which nothing starts.
+
+    ``feed_days``: days between the extraction of Apogée's data and the plan.
+    """
 
     component: ComponentCaps = ComponentCaps()
+    feed_days: Count = 7
     free_space_gib: AtLeastZero
 
 

@@ -20,6 +20,7 @@ from transition.apogee.pages import Account, Peer
 from transition.apogee.second_feed import WithSecondFeed
 from transition.apogee.stage import apogee_sync
 from transition.campaign import Campaign
+from transition.caps import extracted
 from transition.errors import TransitionError, UnreachableError
 
 REQUIRED = ("element", "etudiant", "inscription")
@@ -193,6 +194,13 @@ def test_a_table_that_both_feeds_give(rest: RestServer, campaign: Campaign, tmp_
     write_year(tmp_path / "teachers", 2026, {"element": [{"code": "INF1", "libelle": "x"}]}, only=(*BY_HAND, "element"))
     with pytest.raises(TransitionError, match=r"2026/element\.csv : cette table vient déjà de la source Apogée"):
         apogee_sync(fed)
+
+
+def test_the_age_of_both_is_that_of_the_registrations(rest: RestServer, campaign: Campaign, tmp_path: Path) -> None:
+    serve(rest, extrait_le="2026-06-01T02:00:00+02:00")  # no longer extracted; the folder's own is of 14 August
+    fed = with_teachers(campaign, rest, tmp_path)
+    apogee_sync(fed)
+    assert extracted(fed) == datetime(2026, 6, 1)
 
 
 def test_a_change_in_the_second_feed_is_another_lot(rest: RestServer, campaign: Campaign, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class WithSecondFeed:
         return self.first.years()
 
     def read(self, year: int, *, snapshot: bool = False) -> Feed:
-        """The tables of both, in one lot; a snapshot is the first source's alone."""
+        """The tables of both, in one lot, as old as the first source's; a snapshot is the first source's alone."""
         first = self.first.read(year, snapshot=snapshot)
         if snapshot:
             return first
@@ -49,7 +49,6 @@ class WithSecondFeed:
         manifest = replace(
             first.manifest,
             lot_id=f"{first.manifest.lot_id[:80]}+{second.manifest.fingerprint[:12]}",
-            extrait_le=max(first.manifest.extrait_le, second.manifest.extrait_le),
             rows={**{name: len(raw.frame) for name, raw in second.tables.items()}, **first.manifest.rows},
             sha256={**{name: raw.sha256 for name, raw in second.tables.items()}, **first.manifest.sha256},
         )

@@ -11,7 +11,7 @@ from transition.campaign import Campaign
 from transition.decisions import DECISION, DECISIONS
 from transition.enrolment.people import planned_arrivals
 from transition.etherpad import pads
-from transition.french import counted, number
+from transition.french import counted, moment, number
 from transition.rules.model import load_rules
 from transition.state import tables
 from transition.ways import CHUNKS, FEW, SWAP, load_ways
@@ -98,6 +98,7 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
     parts: list[str | _Grid] = [
         f"PLAN — {campaign.platform.label}, année {campaign.year}-{campaign.year + 1}",
         *_crossed(campaign),
+        feed_sentence(campaign),
         f"Espaces de la plateforme : {decisions}",
         _Grid(("Règle", "Tables", "Espaces", "Lignes", "Voie"), _with_ways(campaign, plan.by_rule)),
         *_large_tables(campaign),
@@ -113,6 +114,12 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         missing.sentence(campaign),
     ]
     return [part for part in parts if part]
+
+
+def feed_sentence(campaign: Campaign) -> str:
+    """When Apogée's data were extracted; '' for a run that has none yet."""
+    found = caps.extracted(campaign)
+    return f"Données d'Apogée extraites le {moment(found, campaign.platform.zone)}." if found else ""
 
 
 def crossed_lines(campaign: Campaign) -> list[str]:

@@ -15,7 +15,7 @@ from transition.decisions import DECISION, DECISIONS
 from transition.etherpad import pads
 from transition.french import counted, moment, number
 from transition.report import differences
-from transition.report.plan_table import crossed_lines, summarise
+from transition.report.plan_table import crossed_lines, feed_sentence, summarise
 from transition.report.teachers import workbook
 from transition.rules.model import load_rules
 from transition.state import tables
@@ -108,7 +108,7 @@ def gather(campaign: Campaign) -> dict[str, Any]:
         "actor": campaign.actor, "started_at": moment(run.started_at, campaign.platform.zone),
         "reported_at": moment(now(), campaign.platform.zone),
         "approved_by": approved.get(False), "fingerprint": run.fingerprint,
-        "crossed": crossed_lines(campaign), "exceeded_by": approved.get(True),
+        "feed": feed_sentence(campaign), "crossed": crossed_lines(campaign), "exceeded_by": approved.get(True),
         "success": not failed and any(line.stage == "verify" for line in stages),
         "stages": [{**asdict(line), "title": STAGES.get(line.stage, line.stage)} for line in stages],
         "decisions": {text: plan.decisions.get(key, 0) for key, text in DECISIONS.items()},
