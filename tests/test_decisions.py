@@ -4,7 +4,7 @@ import csv
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,8 @@ def test_elements_without_a_space(campaign: Campaign) -> None:
 
 
 def test_exceptions_by_element_host_step_and_space(campaign: Campaign) -> None:
-    end = date.today() + timedelta(30)
+    campaign = replace(campaign, day=date(2026, 8, 28))
+    end = date(2026, 9, 30)
     late = {"type": "fermeture_tardive", "fin": end}
     feed(
         campaign,
@@ -215,7 +216,7 @@ def test_exceptions_by_element_host_step_and_space(campaign: Campaign) -> None:
             {"cible_type": "etape", "cible": "M1DROI-140", **late},
             {"cible_type": "etape", "cible": "SL2LET", "type": "exclu"},
             {"cible_type": "cours", "cible": "LI3INF01", "type": "decale", "fin": end},
-            {"cible_type": "cours", "cible": "M2CHI305", "type": "ouverture_precoce", "debut": date.today()},
+            {"cible_type": "cours", "cible": "M2CHI305", "type": "ouverture_precoce", "debut": campaign.today},
         ],
     )
     apogee_sync(campaign)

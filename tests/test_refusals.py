@@ -287,7 +287,7 @@ BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str, tuple[str, ...]]] = {
 def good_feed(folder: Path) -> None:
     """One of six spaces leaves the model; every student of last year is registered again."""
     kept = [code for code in (*sorted(MODELLED), *OTHERS) if code != LEFT_THE_MODEL]
-    exception = {"cible_type": "element", "cible": "M1DRO201", "type": "fermeture_tardive", "fin": "2026-08-31"}
+    exception = {"cible_type": "element", "cible": "M1DRO201", "type": "fermeture_tardive", "fin": "2026-09-01"}
     write_year(folder, 2025, {"element": [element(code) for code in (*MODELLED, *OTHERS)]})
     write_year(
         folder, 2026,

@@ -8,8 +8,8 @@ annuelle. Rien ne change dans Moodle : ce qui est saisi compte pour la prochaine
 | `type` | date obligatoire | effet |
 |---|---|---|
 | `ouverture_precoce` | `debut`, avant le 1er septembre | l'espace est réinitialisé avant cette date |
-| `fermeture_tardive` | `fin`, après le 1er septembre | l'espace ne change pas avant cette date |
-| `decale` | `fin` | l'espace ne change pas avant cette date : pour une ouverture en cours d'année, sa veille |
+| `fermeture_tardive` | `fin`, à partir du 1er septembre | l'espace ne change pas avant cette date |
+| `decale` | `fin`, à partir du 1er septembre | de même ; pour une ouverture en cours d'année, sa veille |
 | `exclu` | aucune | l'espace ne change pas de l'année |
 
 `fin` est le jour de la réinitialisation, à 3 h du matin (DAG `deferred_resets_{name}`) : donnez le lendemain du dernier

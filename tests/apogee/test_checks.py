@@ -234,6 +234,18 @@ BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str]] = {
         edit("exception_calendrier", 2, "2026-10-31", "2062-10-31"),
         "« 2062-10-31 » n'est ni en 2026 ni en 2027",
     ),
+    "late closing that ends before the year opens": (
+        edit("exception_calendrier", 2, "2026-10-31", "2026-08-31"),
+        "2026/exception_calendrier.csv, ligne 2, colonne fin : « 2026-08-31 » est avant le 1er septembre 2026",
+    ),
+    "shifted calendar of last year": (
+        edit("exception_calendrier", 2, "fermeture_tardive;;2026-10-31", "decale;;2026-01-15"),
+        "ligne 2, colonne fin : « 2026-01-15 » est avant le 1er septembre 2026",
+    ),
+    "early opening of next year": (
+        edit("exception_calendrier", 2, "fermeture_tardive;;2026-10-31", "ouverture_precoce;2027-01-15;"),
+        "ligne 2, colonne debut : « 2027-01-15 » n'est pas avant le 1er septembre 2026",
+    ),
     "exception of an unknown type": (
         edit("exception_calendrier", 2, "fermeture_tardive", "tardive"),
         "colonne type : « tardive »",

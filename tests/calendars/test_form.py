@@ -69,7 +69,7 @@ REFUSED = {
     "siècle": ("2026;element;L1MAT101;decale;;2062-11-01", "colonne fin : « 2062-11-01 » n'est ni en 2026 ni en 2027"),
     "tardive": ("2026;element;L1MAT101;fermeture_tardive;;2026-08-20", "« 2026-08-20 » est avant le 1er septembre"),
     "précoce": ("2026;element;L1MAT101;ouverture_precoce;2026-09-14;", "« 2026-09-14 » n'est pas avant le 1er sept"),
-    "passée": ("2026;element;L1MAT101;decale;;2026-06-02", "« 2026-06-02 » est déjà passé"),
+    "décalé": ("2026;element;L1MAT101;decale;;2026-01-15", "« 2026-01-15 » est avant le 1er septembre 2026"),
     "exclusion datée": (
         "2026;element;L1MAT101;exclu;;2026-12-31",
         "colonne fin : une exclusion vaut pour l'année entière",
@@ -97,6 +97,9 @@ def test_everything_that_is_wrong_is_named_before_anything_is_kept(engineer: Cam
         assert finding in str(caught.value)
     with pytest.raises(TransitionError, match="formulaire, ligne 1, colonne cible : valeur obligatoire"):
         ask(engineer, "vide", type="exclu", cible_type="element")
+    autumn = replace(engineer, day=date(2026, 10, 31))
+    with pytest.raises(TransitionError, match="colonne fin : « 2026-10-31 » est déjà passé"):
+        ask(autumn, "passée", cible_type="element", cible="L1MAT101", type="decale", fin="2026-10-31")
     with pytest.raises(TransitionError, match="Indiquez le numéro de la saisie"):
         ask(engineer, "sans numéro", "withdraw")
     with pytest.raises(TransitionError, match="n'a pas de saisie n° 9"):

@@ -35,9 +35,9 @@ first line names the columns; nullable columns may be left out, columns in brack
   ``statut``: active, prise_en_compte, dispense, annulee. Every ``code_etudiant`` is in ``etudiant.csv``.
 - ``enseignant_affectation.csv``: annee;code;identifiant;role;origine;depuis;jusqu_a — nullable: the last two.
 - ``exception_calendrier.csv``: annee;cible_type;cible;type;debut;fin;motif;demandeur — ``cible_type``: element, etape
-  (``SL3INF`` or ``SL3INF_140``), cours (the idnumber). ``type``: ouverture_precoce (needs ``debut``), fermeture_tardive
-  and decale (need ``fin``, the first day on which the space may be reset), exclu. ``annee`` is the campaign's year. A
-  header alone is a valid file.
+  (``SL3INF`` or ``SL3INF_140``), cours (the idnumber). ``type``: ouverture_precoce (needs ``debut``, before 1
+  September), fermeture_tardive and decale (need ``fin``, 1 September or later: the first day on which the space may be
+  reset), exclu. ``annee`` is the campaign's year. A header alone is a valid file.
 - ``groupe.csv``: annee;code_groupe;code;libelle;type — nullable: type. One row for each element that the group is for.
 - ``groupe_membre.csv``: annee;code_groupe;code_etudiant. Every group is in ``groupe.csv``, every student in
   ``etudiant.csv``.

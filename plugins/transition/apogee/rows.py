@@ -156,16 +156,26 @@ def _check_windows(raw: RawTable, findings: Findings) -> None:
 
 
 def _check_exceptions(raw: RawTable, year: int, findings: Findings) -> None:
-    """A calendar exception without its date, or with a mistyped year, would protect nothing, or protect for ever."""
+    """A calendar exception without its date, or with a mistyped year, would protect nothing, or protect for ever.
+
+    Early is before 1 September, late and shifted are after: a date on the wrong side is that of another year.
+    """
     frame = raw.frame
     for column in ("debut", "fin"):
         concerned = frame["type"].map(_NEEDED) == column
         values = frame[column] if column in frame.columns else pd.Series("", index=frame.index)
         absent = f"colonne {column} : date obligatoire pour ce type d'exception."
         findings.rows(raw, concerned & (values == ""), lambda _, absent=absent: absent)  # type: ignore[misc]
-        outside = concerned & (values != "") & ~values.str[:4].isin([str(year), str(year + 1)])
+        dated = concerned & (values != "")
+        this_year = values.str[:4].isin([str(year), str(year + 1)])
+        early = values < f"{year}-09-01"  # ISO dates compare as text
+        wrong, side = (~early, "n'est pas avant") if column == "debut" else (early, "est avant")
+        for faulty, problem in (
+            (~this_year, f"n'est ni en {year} ni en {year + 1}"),
+            (this_year & wrong, f"{side} le 1er septembre {year} : corrigez la date, ou le type d'exception"),
+        ):
 
-        def describe(position: int, column: str = column, values: pd.Series = values) -> str:
-            return f"colonne {column} : « {shown(values.iloc[position])} » n'est ni en {year} ni en {year + 1}."
+            def describe(position: int, column: str = column, values: pd.Series = values, what: str = problem) -> str:
+                return f"colonne {column} : « {shown(values.iloc[position])} » {what}."
 
-        findings.rows(raw, outside, describe)
+            findings.rows(raw, dated & faulty, describe)

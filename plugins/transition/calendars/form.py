@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
 import pandas as pd
@@ -126,14 +125,9 @@ def _findings(campaign: Campaign, known: Known, raw: RawTable, rows: list[dict[s
 
 
 def _date_problems(campaign: Campaign, new: CalendarException) -> Iterator[str]:
-    """Dates that the policy's words rule out: early is before 1 September, late is after; or that come too late."""
-    september = date(campaign.year, 9, 1)
+    """Dates that a file may hold, once they are past, and that nobody enters: they would change nothing."""
     if new.type == "exclu" and (new.begin or new.end):
         yield f"colonne {'debut' if new.begin else 'fin'} : une exclusion vaut pour l'année entière, sans date"
-    if new.type == "ouverture_precoce" and new.begin and new.begin >= september:
-        yield f"colonne debut : « {new.begin} » n'est pas avant le 1er septembre {campaign.year}"
-    if new.type == "fermeture_tardive" and new.end and new.end < september:
-        yield f"colonne fin : « {new.end} » est avant le 1er septembre {campaign.year}"
     if new.type in _UNTIL and new.end and new.end <= campaign.today:
         yield f"colonne fin : « {new.end} » est déjà passé, ce serait sans effet"
 
