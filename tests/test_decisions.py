@@ -203,6 +203,24 @@ def test_elements_without_a_space(campaign: Campaign) -> None:
     assert "« NULLE-PART » n'est pas l'idnumber" in next(missing.check_category(elsewhere))
 
 
+def test_last_years_host_has_no_registrations_and_is_archived(campaign: Campaign) -> None:
+    """MIROIR passes from M1DRO201, which leaves the model, to L1MAT101: its students are in the latter."""
+    assert isinstance(campaign.feed, Path)
+    stay = [element(code) for code in MODELLED if code not in (LEFT_THE_MODEL, "M1DRO201", "L1MAT101")]
+    last = [*stay, element("L1MAT101"), element("MIROIR", code_porteur="M1DRO201")]
+    write_year(campaign.feed, 2025, {"element": last})
+    people = registrations({"MIROIR": ["22600001"], "LI3INF01": ["22600001"]})
+    feed(campaign, element=[*stay, element("MIROIR", code_porteur="L1MAT101", etat="suspendu")], **people)
+    apogee_sync(campaign)
+    assert load_model(campaign).registered == {"MIROIR", "L1MAT101", "LI3INF01"}
+    detect_missing(campaign)
+    found = decisions(campaign)
+    assert found["M1DRO201"][0] == "archive"
+    assert "présent en 2025, sans inscription active" in found["M1DRO201"][1]
+    assert found["L1MAT101"][0] == "reset"
+    assert "des inscriptions y sont actives" in found["L1MAT101"][1]
+
+
 def test_exceptions_by_element_host_step_and_space(campaign: Campaign) -> None:
     campaign = replace(campaign, day=date(2026, 8, 28))
     end = date(2026, 9, 30)

@@ -19,7 +19,7 @@ class Model:
     :param taught: elements of N that are open and not fictitious. :param hosts: codes that host one of them.
     :param last: elements of N-1 and their hosts, None without a snapshot.
     :param hosting: element to the codes that host it, in N or N-1.
-    :param registered: codes with an active registration in N, theirs or that of an element they host.
+    :param registered: codes with an active registration in N, theirs or that of an element they host in N.
     """
 
     year: int
@@ -67,8 +67,8 @@ def load_model(campaign: Campaign) -> Model:
 def read_model(campaign: Campaign, lots: Mapping[int, str]) -> Model:
     """The model of those lots, by year; without a lot of the campaign's year, nothing is taught."""
     taught, hosts, last = set[str](), set[str](), set[str]()
-    states, hosting = dict[str, str](), dict[str, set[str]]()
-    element = tables.element.c
+    states, hosting, hosting_now = dict[str, str](), dict[str, set[str]](), dict[str, set[str]]()
+    element, registration = tables.element.c, tables.inscription.c
     with campaign.engine.connect() as connection:
         for year, lot_id in lots.items():
             rows = sa.select(element.cle, element.cle_porteur, element.etat, element.fictif)
@@ -77,28 +77,28 @@ def read_model(campaign: Campaign, lots: Mapping[int, str]) -> Model:
                     hosting.setdefault(key, set()).add(host)
                 if year != campaign.year:
                     last.update({key, host} if host else {key})
-                elif state == "ouvert" and not fictitious:
+                    continue
+                if host:
+                    hosting_now.setdefault(key, set()).add(host)
+                if state == "ouvert" and not fictitious:
                     taught.add(key)
                     hosts.update({host} if host else ())
                 else:
                     states[key] = "fictif" if fictitious else {"ferme": "fermé"}.get(state, state)
-        registration = tables.inscription.c
         active = (
             sa.select(registration.cle)
             .distinct()
             .where(registration.lot_id == lots.get(campaign.year, ""), registration.statut == "active")
         )
-        model = Model(
-            campaign.year,
-            lots,
-            taught=frozenset(taught),
-            hosts=frozenset(hosts),
-            states=states,
-            last=frozenset(last) if campaign.year - 1 in lots else None,
-            hosting={key: frozenset(codes) for key, codes in hosting.items()},
-        )
-        return _with_registered(model, model.with_hosts(connection.execute(active).scalars()))
-
-
-def _with_registered(model: Model, registered: frozenset[str]) -> Model:
-    return Model(**{**vars(model), "registered": registered})
+        registered = set(connection.execute(active).scalars())
+    return Model(
+        campaign.year,
+        lots,
+        taught=frozenset(taught),
+        hosts=frozenset(hosts),
+        states=states,
+        last=frozenset(last) if campaign.year - 1 in lots else None,
+        hosting={key: frozenset(codes) for key, codes in hosting.items()},
+        # Last year's host gets none of them: its space would be emptied and never archived.
+        registered=frozenset(registered.union(*(hosting_now.get(key, ()) for key in registered))),
+    )
