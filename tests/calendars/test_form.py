@@ -10,14 +10,11 @@ import sqlalchemy as sa
 from tests.support.campaign import MODELLED
 from tests.support.feed import COLUMNS, element
 from tests.test_decisions import campaign, decisions, feed, words  # noqa: F401  (a fixture)
-from transition import journal
-from transition.apogee.calendar import EARLY
 from transition.apogee.stage import apogee_sync
-from transition.calendars.due import due_spaces
 from transition.calendars.form import Request, change
 from transition.calendars.table import calendar_table
 from transition.calendars.tables import calendar_entry
-from transition.campaign import Campaign, now
+from transition.campaign import Campaign
 from transition.decisions import detect_missing, done_spaces, still_excluded
 from transition.errors import TransitionError
 from transition.plan import fingerprint
@@ -165,30 +162,3 @@ def test_what_is_entered_counts_and_is_only_ever_withdrawn(engineer: Campaign) -
     assert done_spaces(august) == {3: "17/08/2026"}, "the day of the platform, not of UTC"
     with pytest.raises(TransitionError, match="déjà réinitialisé pour 2026"):
         ask(engineer, "too late", cible_type="element", cible="LI3INF02", type="exclu")
-
-
-def test_an_early_opening_is_due_in_the_week_before_it(engineer: Campaign) -> None:
-    opening = date(2026, 8, 24)
-    shown = ask(engineer, "one", cible_type="element", cible="PORTE", type="ouverture_precoce", debut=str(opening))
-    assert "réinitialisé avant le 24/08/2026" in shown
-    nights = {day: due_spaces(replace(engineer, day=day)) for day in (opening - EARLY, date(2026, 8, 23))}
-    for found in nights.values():
-        [due] = found
-        assert (due.year, due.codes) == (2026, ("L1MAT101",)), "the space that hosts the element"
-    assert due_spaces(replace(engineer, day=date(2026, 8, 16))) == []
-    assert due_spaces(replace(engineer, day=opening)) == [], "open: a person must look"
-    assert due_spaces(replace(engineer, day=date(2026, 8, 23)), year=2025) == []
-    with engineer.engine.begin() as connection:  # the campaign of a later year reset it already
-        done = {"year": 2027, "courseid": 4, "run": engineer.run, "verified_at": now()}
-        connection.execute(sa.insert(tables.space_reset).values(done))
-    assert due_spaces(replace(engineer, day=date(2026, 8, 23))) == []
-    with engineer.engine.begin() as connection:
-        connection.execute(sa.delete(tables.space_reset).where(tables.space_reset.c.courseid == 4))
-    assert due_spaces(replace(engineer, day=date(2026, 8, 23)))
-    with engineer.engine.begin() as connection:  # nor is one that a restore brought back
-        journal.record(connection, engineer, "restore", "whole", courseid=4)
-    assert due_spaces(replace(engineer, day=date(2026, 8, 23))) == []
-    next_year = replace(engineer, year=2027, day=date(2027, 6, 1))
-    ask(next_year, "next", cible_type="cours", cible="LETL2H03", type="ouverture_precoce", debut="2027-08-20")
-    with pytest.raises(TransitionError, match=r"aucun lot Apogée de 2027 n'est\s+chargé"):
-        due_spaces(replace(engineer, day=date(2027, 8, 19)))

@@ -18,12 +18,12 @@ from transition.errors import TransitionError
 _CHUNK = 10_000  # rows a transaction
 
 
-def loaded_lot(campaign: Campaign, year: int) -> sa.Row[Any, Any] | None:
-    """The newest lot of that year that is loaded whole (``lot_id``, ``nb_lignes``), None if there is none."""
+def loaded_lot(campaign: Campaign, year: int, table: str = "element") -> sa.Row[Any, Any] | None:
+    """The newest lot of that year that is loaded whole and brought that table (``lot_id``, ``nb_lignes``), if any."""
     lot = tables.lot
     newest = (
         sa.select(lot.c.lot_id, lot.c.nb_lignes)
-        .where(lot.c.annee == year, lot.c.charge_le.is_not(None))
+        .where(lot.c.annee == year, lot.c.charge_le.is_not(None), lot.c.nb_lignes.contains(f'"{table}"'))
         .order_by(lot.c.extrait_le.desc(), lot.c.charge_le.desc())
         .limit(1)
     )
@@ -32,8 +32,13 @@ def loaded_lot(campaign: Campaign, year: int) -> sa.Row[Any, Any] | None:
 
 
 def loaded_lots(campaign: Campaign) -> dict[int, str]:
-    """The newest loaded lot of the campaign's year and of the year before, as far as there are any; by year."""
-    found = {year: loaded_lot(campaign, year) for year in (campaign.year, campaign.year - 1)}
+    """The newest loaded lot of the campaign's year and of the year before, as far as there are any; by year.
+
+    Of its own year, one that knows calendars: the next year's campaign loads a snapshot of the mere model, which would
+    hide them.
+    """
+    own, last = campaign.year, campaign.year - 1
+    found = {own: loaded_lot(campaign, own, "exception_calendrier"), last: loaded_lot(campaign, last)}
     return {year: lot.lot_id for year, lot in found.items() if lot}
 
 
