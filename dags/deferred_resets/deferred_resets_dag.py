@@ -18,7 +18,15 @@ fermeture est retirée (DAG `calendar_exceptions_{name}`), l'espace est traité 
 traité et vérifié ne l'est jamais deux fois.
 
 La première tâche, `due`, dit dans son journal quels espaces sont dus. **Aucun : tout le reste est « Ignoré »** ; rien
-n'est fait, ce n'est pas une erreur.
+n'est fait, ce n'est pas une erreur. De deux années qui en ont, une nuit prend l'une, la nuit suivante l'autre.
+
+## Une nuit en rouge
+
+Un espace dont la date est venue et que la décision laisse « en attente » (caché, code porté deux fois…), ou qui a déjà
+ouvert, n'est pas traité : `undecided` échoue chaque nuit en disant pourquoi, tandis que la chaîne traite les autres.
+S'il n'y en a pas d'autres, c'est `due` qui échoue. De même pour une année dont la décision est impossible (dépôt non
+chargé, exception dont la cible est inconnue) : les autres années continuent. Un espace que vous avez traité à la main,
+excluez-le (`calendar_exceptions_{name}`).
 
 ## Ce qu'elle change, ce qu'elle ne change jamais
 
@@ -53,7 +61,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from transition.platforms import platform_names
-from transition_airflow.calendars import DueOperator
+from transition_airflow.calendars import DueOperator, UndecidedOperator
 from transition_airflow.chain import transition_chain
 from transition_airflow.platform_dag import platform_file
 
@@ -65,7 +73,7 @@ def form() -> dict[str, Param]:
     return {
         "year": Param(
             None, type=["null", "integer"], minimum=2020, maximum=2100, title="Année",
-            description="Année de la campagne dont les espaces sont dus. Vide : la plus récente qui en a.",
+            description="Année de la campagne dont les espaces sont dus. Vide : celle dont c'est le tour.",
         ),
         "dry_run": Param(
             True, type="boolean", title="À blanc",
@@ -89,6 +97,7 @@ def build(name: str) -> DAG:
         doc_md=file.page(__doc__ or ""),
     ) as dag:
         due = DueOperator(task_id="due", platform=name, execution_timeout=timedelta(minutes=30))
+        due >> UndecidedOperator(task_id="undecided", due=due.task_id, execution_timeout=timedelta(minutes=5))
         due >> transition_chain(name, subject="la réinitialisation d'espaces à calendrier décalé", chosen_by="due")
     return dag
 

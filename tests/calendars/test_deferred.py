@@ -21,7 +21,7 @@ from tests.support.campaign import (
     swap_every_table,
 )
 from tests.support.dump import Rows, compare, dump
-from transition.calendars.due import Due, due_spaces, refuse_unfinished
+from transition.calendars.due import Due, Night, due_spaces, refuse_unfinished
 from transition.calendars.form import Request, change
 from transition.campaign import Campaign, now
 from transition.decisions import still_excluded
@@ -121,8 +121,8 @@ def test_august_leaves_the_space_as_it_is_in_every_table(world: World) -> None:
 
 
 def test_on_its_night_the_space_is_reset_and_nothing_else(world: World) -> None:
-    assert due_spaces(world.campaign("night", date(2027, 1, 14))) == []
-    [due] = due_spaces(world.campaign("night", CLOSES))
+    assert due_spaces(world.campaign("night", date(2027, 1, 14))) == Night()
+    [due] = due_spaces(world.campaign("night", CLOSES)).due
     assert (due.year, due.codes) == (2026, (CODE,)), "the campaign's year, whatever the day's"
     refuse_unfinished(world.campaign("night", CLOSES), due)
 
@@ -132,13 +132,13 @@ def test_on_its_night_the_space_is_reset_and_nothing_else(world: World) -> None:
     world.ask("exclusion", "add", **ASKED, type="exclu")
     assert still_excluded(deferred) == {SPACE}
     assert fingerprint(deferred) != stored_fingerprint(deferred), "the approved plan is stale: the freeze refuses it"
-    assert due_spaces(world.campaign("night", CLOSES)) == []
+    assert due_spaces(world.campaign("night", CLOSES)) == Night()
     assert compare(world.after, world.dump()).keys() <= {"config"}, "Moodle is closed, no more"
     world.ask("no exclusion", "withdraw", entry=2)
     run_chain(deferred, ["freeze"])
 
     # From here on another run takes over only if it finishes these spaces.
-    assert due_spaces(world.campaign("night", CLOSES)) == [due]
+    assert due_spaces(world.campaign("night", CLOSES)) == Night((due,))
     refuse_unfinished(world.campaign("night", CLOSES), due)
     with pytest.raises(TransitionError, match=r"L'exécution deferred \(2026\) n'est pas terminée \(1 espace\)"):
         refuse_unfinished(world.campaign("night", CLOSES), Due(2026, ()))
@@ -156,8 +156,8 @@ def test_on_its_night_the_space_is_reset_and_nothing_else(world: World) -> None:
     }  # fmt: skip
 
     # Done once and for all: the next night has nothing to do.
-    assert due_spaces(world.campaign("night", CLOSES)) == []
-    assert due_spaces(world.campaign("night", date(2027, 6, 1))) == []
+    assert due_spaces(world.campaign("night", CLOSES)) == Night()
+    assert due_spaces(world.campaign("night", date(2027, 6, 1))) == Night()
     with world.first.engine.connect() as connection:
         years = connection.execute(sa.select(tables.run.c.year).distinct()).scalars().all()
     assert years == [2026]
@@ -169,8 +169,8 @@ def test_a_space_that_was_restored_is_not_due_again_by_itself(world: World) -> N
     with world.first.engine.connect() as connection:
         done = connection.execute(sa.select(tables.space_reset.c.courseid)).scalars().all()
     assert SPACE not in done, "it may be reset again"
-    assert due_spaces(world.campaign("night", CLOSES)) == []
-    assert due_spaces(world.campaign("night", date(2027, 6, 1))) == []
+    assert due_spaces(world.campaign("night", CLOSES)) == Night()
+    assert due_spaces(world.campaign("night", date(2027, 6, 1))) == Night()
 
     # A person may still ask for it, and may defer it anew: a campaign let loose since says so.
     asked = world.campaign("asked", CLOSES, courses=(CODE,), dry_run=True)
@@ -183,8 +183,8 @@ def test_a_space_that_was_restored_is_not_due_again_by_itself(world: World) -> N
     with world.first.engine.begin() as connection:
         frozen = sa.update(tables.run).where(tables.run.c.run_id == again.run_id).values(frozen_at=now())
         connection.execute(frozen)
-    assert due_spaces(world.campaign("night", CLOSES)) == []
-    [due] = due_spaces(world.campaign("night", until))
+    assert due_spaces(world.campaign("night", CLOSES)) == Night()
+    [due] = due_spaces(world.campaign("night", until)).due
     assert due.codes == (CODE,)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.dags.test_annual_transition import CHAIN
-from transition.calendars.due import Due
+from transition.calendars.due import Due, Night
 from transition.calendars.form import Request
 from transition.campaign import Campaign
 from transition.decisions import Space
@@ -14,14 +14,16 @@ from transition.platforms import platform_names
 from transition_airflow import approval, tasks
 from transition_airflow.timetable import PunctualCronTimetable
 
-DUE = [Due(2026, tuple(Space(id_, code, code, code, "", ()) for id_, code in ((4, "L1MAT101"), (5, "M1DRO201"))))]
+DUE = Due(2026, tuple(Space(id_, code, code, code, "", ()) for id_, code in ((4, "L1MAT101"), (5, "M1DRO201"))))
+HELD = "M2CHI305 (2026-2027), dont la date est venue : caché."
 
 
 @pytest.mark.parametrize("platform", platform_names())
 def test_the_same_chain_after_the_choice(dags: dict[str, Any], platform: str) -> None:
     deferred, annual = dags[f"deferred_resets_{platform}"], dags[f"annual_transition_{platform}"]
-    assert set(deferred.task_ids) == {*annual.task_ids, "due"}
-    assert deferred.get_task("due").downstream_task_ids == {"preflight"}
+    assert set(deferred.task_ids) == {*annual.task_ids, "due", "undecided"}
+    assert deferred.get_task("due").downstream_task_ids == {"preflight", "undecided"}
+    assert deferred.get_task("undecided").downstream_task_ids == set(), "nothing waits for it, nor is stopped by it"
     for task in annual.tasks:
         same = deferred.get_task(task.task_id)
         assert same.downstream_task_ids == task.downstream_task_ids
@@ -43,11 +45,11 @@ def test_the_same_chain_after_the_choice(dags: dict[str, Any], platform: str) ->
 def night(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the deferred resets of Ecampus with some due spaces, whole or up to a task: states, and the campaigns."""
 
-    def run(due: list[Due], until: str = "") -> tuple[dict[str, str], list[Campaign]]:
+    def run(found: Night, until: str = "") -> tuple[dict[str, str], list[Campaign]]:
         seen: list[Campaign] = []
         monkeypatch.setattr(tasks, "stage_function", lambda _: lambda campaign, *_: seen.append(campaign))
         monkeypatch.setattr("transition.plan.approved_by", lambda _: "Nadia")
-        monkeypatch.setattr("transition.calendars.due.due_spaces", lambda *_: due)
+        monkeypatch.setattr("transition.calendars.due.due_spaces", lambda *_: found)
         monkeypatch.setattr("transition.calendars.due.refuse_unfinished", lambda *_: None)
         dag = dags["deferred_resets_ecampus"]
         dag_run = (dag.partial_subset([until]) if until else dag).test(run_conf={"dry_run": False})
@@ -59,7 +61,7 @@ def night(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mon
 
 
 def test_nothing_due_is_skipped_and_says_so(night: Any, caplog: pytest.LogCaptureFixture) -> None:
-    states, seen = night([])
+    states, seen = night(Night())
     assert seen == []
     assert states.pop("") == "success", "a night without anything to do is no failure"
     assert set(states.values()) == {"skipped"}
@@ -67,10 +69,30 @@ def test_nothing_due_is_skipped_and_says_so(night: Any, caplog: pytest.LogCaptur
 
 
 def test_due_spaces_are_the_campaign_of_every_stage(night: Any) -> None:
-    states, seen = night([*DUE, Due(2025, DUE[0].spaces)], until="approval.decide")
+    states, seen = night(Night((DUE, Due(2025, DUE.spaces))), until="approval.decide")
     assert set(states.values()) == {"success"}
     assert len(seen) == CHAIN.index("approval.decide")
     assert {(one.year, one.courses, one.dry_run) for one in seen} == {(2026, ("L1MAT101", "M1DRO201"), False)}
+
+
+def test_what_waits_for_a_person_turns_the_night_red_and_stops_nothing(
+    night: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("transition.caps.load", lambda _: [])
+    monkeypatch.setattr(Campaign, "check_closed", lambda _: None)
+    states, seen = night(Night((DUE,), (HELD,)))
+    assert states.pop("") == states.pop("undecided") == "failed"
+    assert set(states.values()) == {"success"}, "the chain went to its end, and Moodle was opened again"
+    assert {one.courses for one in seen} == {("L1MAT101", "M1DRO201")}
+    assert "attendent une personne. Faites ce que dit chaque ligne" in caplog.text
+    assert caplog.text.count(HELD) == 2, "by `due`, by `undecided`"
+
+
+def test_a_night_with_nothing_but_what_waits_for_a_person_is_red(night: Any, caplog: pytest.LogCaptureFixture) -> None:
+    states, seen = night(Night((), (HELD,)))
+    assert seen == []
+    assert (states["due"], states["undecided"], states[""]) == ("failed", "upstream_failed", "failed")
+    assert HELD in caplog.text
 
 
 def test_it_lets_the_annual_transition_go_first(dags: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:

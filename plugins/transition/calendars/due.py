@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 
@@ -13,13 +13,17 @@ from transition.apogee.model import read_model
 from transition.apogee.tables import exception_calendrier, lot
 from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign
-from transition.decisions import APPLIED, Space, decide, read_facts, read_spaces
+from transition.decisions import APPLIED, Space, decide, deciding_categories, read_facts, read_spaces
 from transition.errors import TransitionError, refuse_all
 from transition.french import counted
 from transition.restore.history import WHOLE
 from transition.restore.put_back import STAGE as RESTORE
 from transition.state import schema, tables
 
+UNDECIDED = (
+    "Des espaces à calendrier décalé attendent une personne. Faites ce que dit chaque ligne ; un espace que vous avez"
+    " traité à la main, excluez-le (DAG calendar_exceptions) :"
+)
 _PRECOCIOUS = "ouverture_precoce"
 _YEARS = 2  # dates of an exception lie in its year or the next one: older campaigns defer nothing any more
 
@@ -37,28 +41,53 @@ class Due:
         return tuple(space.code for space in self.spaces)
 
 
-def due_spaces(campaign: Campaign, year: int | None = None) -> list[Due]:
-    """The years that have due spaces, the newest first, or only that ``year``. Writes nothing in Moodle.
+@dataclass(frozen=True)
+class Night:
+    """What a day has to do.
+
+    :param due: the years that have due spaces, the one whose turn it is first. :param undecided: French sentences on
+        what a person must see to before the rest can be told or done.
+    """
+
+    due: tuple[Due, ...] = ()
+    undecided: tuple[str, ...] = ()
+
+
+def due_spaces(campaign: Campaign, year: int | None = None) -> Night:
+    """The due spaces of every year, or only of that ``year``, each year decided on its own. Writes nothing in Moodle.
 
     Due is a space that a campaign deferred (a run let loose decided so), or one that opens early within
     :data:`~transition.apogee.calendar.EARLY`; that no campaign of the year or a later one has reset, not even if a
     restore has brought it back since (a person wanted it so, and works in it); and that the decisions of today would
-    reset or archive. Raises :class:`TransitionError` for another site's database, or an early opening of a year without
-    any loaded feed.
+    reset or archive. One on hold, or open already, is undecided, as is a year whose decisions cannot be taken. Raises
+    :class:`TransitionError` for another site's database or a missing category: no year could be decided.
     """
     refuse_all("Calendriers décalés :", list(preflight.other_site(campaign)))
     schema.upgrade(campaign)
     returns = _returns(campaign)
-    deferred, opening = _deferred(campaign, returns), _years_opening(campaign)
-    spaces = read_spaces(campaign) if deferred or opening else []
-    found = []
-    for candidate in sorted({*deferred, *opening}, reverse=True):
-        if year in (None, candidate):
-            of_year = replace(campaign, year=candidate)
-            back = {courseid for of_return, courseid in returns if of_return >= candidate}
-            due = _due(of_year, spaces, deferred.get(candidate, set()), back)
-            found += [Due(candidate, due)] if due else []
-    return found
+    deferred = _deferred(campaign, returns)
+    years = [one for one in sorted({*deferred, *_years_opening(campaign)}, reverse=True) if year in (None, one)]
+    if not years:
+        return Night()
+    deciding_categories(campaign)
+    spaces, due, undecided = read_spaces(campaign), list[Due](), list[str]()
+    for candidate in years:
+        back = {courseid for of_return, courseid in returns if of_return >= candidate}
+        try:
+            decided = _decided(replace(campaign, year=candidate), spaces, deferred.get(candidate, set()), back)
+        except TransitionError as error:
+            undecided.append(f"Année {candidate}-{candidate + 1} : {error}")
+            continue
+        if found := tuple(space for space, decision, _ in decided if decision in APPLIED):
+            due.append(Due(candidate, found))
+        undecided += [
+            f"{space.code or space.shortname} ({candidate}-{candidate + 1}), dont la date est venue : {reason}."
+            for space, decision, reason in decided
+            if decision == "hold"
+        ]
+    # In turn: a year whose run fails, or is refused, night after night, must not keep the others waiting.
+    turn = campaign.today.toordinal() % max(len(due), 1)
+    return Night((*due[turn:], *due[:turn]), tuple(undecided))
 
 
 def refuse_unfinished(campaign: Campaign, due: Due) -> None:
@@ -88,8 +117,13 @@ def refuse_unfinished(campaign: Campaign, due: Due) -> None:
         )
 
 
-def _due(campaign: Campaign, spaces: Sequence[Space], deferred: set[int], back: set[int]) -> tuple[Space, ...]:
-    """Of the spaces, those to reset today; ``back``: brought back by a restore, they have no early opening left."""
+def _decided(
+    campaign: Campaign, spaces: Sequence[Space], deferred: set[int], back: set[int]
+) -> list[tuple[Space, str, str]]:
+    """Today's decision, and its reason, on each space that is deferred or opens early.
+
+    :param back: brought back by a restore, they have no early opening left.
+    """
     lots = loaded_lots(campaign)
     if campaign.year not in lots:
         raise TransitionError(
@@ -99,14 +133,10 @@ def _due(campaign: Campaign, spaces: Sequence[Space], deferred: set[int], back: 
     facts = read_facts(campaign, spaces, read_model(campaign, lots))
 
     def opens(space: Space) -> bool:
-        if space.courseid in back:
-            return False
-        asked = facts.exceptions.get(space.key, ())
-        return any(one.type == _PRECOCIOUS and one.moment(facts.today) == "due" for one in asked)
+        asked = facts.exceptions.get(space.key, ()) if space.courseid not in back else ()
+        return any(one.type == _PRECOCIOUS and one.moment(facts.today) in ("due", "opened") for one in asked)
 
-    return tuple(
-        space for space in spaces if (space.courseid in deferred or opens(space)) and decide(space, facts)[0] in APPLIED
-    )
+    return [(space, *decide(space, facts)) for space in spaces if space.courseid in deferred or opens(space)]
 
 
 def _returns(campaign: Campaign) -> dict[tuple[int, int], datetime]:
@@ -142,9 +172,9 @@ def _deferred(campaign: Campaign, returns: Mapping[tuple[int, int], datetime]) -
 
 
 def _years_opening(campaign: Campaign) -> set[int]:
-    """Years with an early opening that may be due today."""
+    """Years with an early opening that may be due today, or has come this year: nothing may have been done for it."""
     entry, line = calendar_entry.c, exception_calendrier.c
-    first, last = campaign.today, campaign.today + EARLY
+    first, last = date(campaign.today.year, 1, 1), campaign.today + EARLY
     entered = sa.select(entry.year).where(
         entry.withdrawn_at.is_(None), entry.type == _PRECOCIOUS, entry.debut.between(first, last)
     )
