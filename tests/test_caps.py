@@ -15,8 +15,10 @@ from tests.enrolment.conftest import enrolment_moodle, world  # noqa: F401  (fix
 from tests.enrolment.world import YEAR, Registration, World
 from tests.support.campaign import LEFT_THE_MODEL, add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import compare, dump
+from tests.support.feed import element, registrations, write_year
 from transition import caps, journal, plan
 from transition.apogee import tables as apogee
+from transition.apogee.stage import apogee_sync
 from transition.campaign import Campaign, now
 from transition.caps import KINDS, PLATFORM, Crossing, Figure, crossings, refuse_same_person
 from transition.enrolment.people import record_people
@@ -27,7 +29,7 @@ from transition.state import tables
 
 FLOOR = 10
 ROWS = 10**12
-COUNTED = {kind: facts for kind, facts in KINDS.items() if facts.ratio}  # by component, too
+COUNTED = {kind: facts for kind, facts in KINDS.items() if facts.ratio and facts.number}  # by component, too
 CAPS = [(kind, cap) for kind, facts in COUNTED.items() for cap in (facts.ratio, facts.number)]
 
 shares = st.decimals(0, 1, places=2).map(float)
@@ -38,8 +40,8 @@ one_level = {
 limits = st.builds(
     Limits.model_validate,
     st.fixed_dictionaries(
-        {**one_level, "component": st.fixed_dictionaries({**one_level, "floor": st.integers(0, 20)}),
-         "free_space_gib": st.just(1.0)}
+        {**one_level, "fewer_share": shares, "free_space_gib": st.just(1.0),
+         "component": st.fixed_dictionaries({**one_level, "floor": st.integers(0, 20)})}
     ),
 )  # fmt: skip
 figures = st.lists(
@@ -64,7 +66,7 @@ def test_a_cap_is_crossed_by_more_than_its_value_and_by_nothing_else(some: list[
         of_base, number = KINDS[figure.kind].ratio, KINDS[figure.kind].number
         if many and figure.base and Fraction(figure.count, figure.base) > Fraction(repr(getattr(level, of_base))):
             expected.add((of_base, figure.component))
-        if figure.count > getattr(level, number):
+        if number and figure.count > getattr(level, number):
             expected.add((number, figure.component))
     assert places(crossings(some, given_)) == expected
 
@@ -206,6 +208,48 @@ def test_a_feed_older_than_its_cap_is_for_a_second_person_to_approve(world: Worl
     plan.approve(campaign, shown, by="approbation automatique")
     with pytest.raises(TransitionError, match=r"dépasse des seuils : rien n'a été écrit(.|\n)* : 8, seuil 7"):
         plan.check_approved(campaign)
+    plan.approve(campaign, shown, by="Bruno", exceeding=True)
+    plan.check_approved(campaign)
+
+
+def test_a_feed_with_half_of_last_years_registrations_asks_for_a_second_person(
+    world: World,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Of last year's lots, that of the same day counts: in mid-August registrations are incomplete every year."""
+    campaign = replace(world.campaign(), feed=tmp_path)
+
+    def load(year: int, students: int, day: str = "") -> Campaign:
+        people = [f"226{n:05}" for n in range(students)]
+        write_year(tmp_path, year, {"element": [element("LI3INF01")], **registrations({"LI3INF01": people})})
+        manifest = tmp_path / str(year) / "lot.csv"
+        text = manifest.read_text("utf-8").replace(f"apogee-{year}", f"lot-{year}-{students}")
+        manifest.write_text(text.replace(f"{year}-08-14", day or f"{year}-08-14"), "utf-8")
+        run = campaign if year == YEAR else replace(campaign, year=year, run_id=f"{year}-{students}")
+        apogee_sync(run)
+        return run
+
+    load(YEAR - 1, 100)
+    load(YEAR - 1, 400, f"{YEAR}-06-30")
+    load(YEAR, 50)
+    world.decide(campaign, {SPACE: "reset"})
+    record_people(campaign)
+    caps.record(campaign)
+    assert caps.load(campaign) == [], "half of those of the same day is not less than half"
+    before = plan.fingerprint(campaign)
+
+    load(YEAR, 49)
+    caps.record(campaign)
+    assert caps.load(campaign) == [Crossing("fewer", "fewer_share", PLATFORM, 51, 100, 0.5)]
+    line = "inscrits de moins qu'il y a un an (toute la plateforme) : 51 sur 100 (51,0 %), seuil 50 %"
+    assert crossed_lines(campaign) == [line]
+    shown = plan.fingerprint(campaign)
+    assert shown != before
+    plan.store_fingerprint(campaign, shown)
+    plan.approve(campaign, shown, by="Ada")
+    with pytest.raises(TransitionError, match="Ce plan dépasse des seuils") as refusal:
+        plan.check_approved(campaign)
+    assert line in str(refusal.value)
     plan.approve(campaign, shown, by="Bruno", exceeding=True)
     plan.check_approved(campaign)
 

@@ -1,10 +1,11 @@
-"""Caps: how much a plan may archive, unenrol and move, and from how old a feed, before a second approval is asked for.
+"""Caps: how much a plan may archive, unenrol and move, and how old and short its feed may be, before a second approval.
 
 A crossed cap does not fail the plan: it is stored with it (state table ``cap_crossed``), is part of its fingerprint, is
 shown with it, and keeps it from being frozen until somebody approves the crossing too. The caps themselves are
 ``limits`` in the platform's file.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from fractions import Fraction
 
 import sqlalchemy as sa
 
+from transition.apogee.load import same_day_last_year
 from transition.apogee.model import run_lots
 from transition.apogee.tables import inscription, lot, run_lot
 from transition.campaign import Campaign
@@ -34,17 +36,21 @@ class Kind:
     """One thing that is capped, by its share and by its number.
 
     :param ratio: key of ``limits``: the most that ``count`` may be of ``base``; '': it has no base. :param number: key
-        of ``limits``: the most that ``count`` may be. :param check: French, what a person looks at before approving
-        more.
+        of ``limits``: the most that ``count`` may be; '': any. :param check: French, what a person looks at before
+        approving more.
     """
 
     label: str
     ratio: str
-    number: str
+    number: str | None
     check: str
 
 
 KINDS = {
+    "fewer": Kind(
+        "inscrits de moins qu'il y a un an", "fewer_share", None,
+        "le lot d'Apogée est-il entier, et extrait à la même époque que celui de l'an dernier ?",
+    ),
     "archived": Kind(
         "espaces archivés", "archived_share", "archived_number",
         "le lot d'Apogée porte-t-il toute l'offre de formation de l'année ?",
@@ -102,7 +108,7 @@ def _crossed_by(figure: Figure, limits: Limits) -> Iterator[Crossing]:
     few = figure.component != PLATFORM and figure.spaces < limits.component.floor
     for cap, base in ((kind.ratio, 0 if few else figure.base), (kind.number, 1)):
         # As it is written: 0.29 × 100 is 29, not the 28.999… of floating point.
-        if base and figure.count > Fraction(str(allowed := getattr(caps, cap))) * base:
+        if cap and base and figure.count > Fraction(str(allowed := getattr(caps, cap))) * base:
             yield Crossing(figure.kind, cap, figure.component, figure.count, figure.base, allowed)
 
 
@@ -118,7 +124,7 @@ def record(campaign: Campaign) -> None:
     with campaign.engine.begin() as connection:
         _record_components(connection, campaign)
         figures = [*_archived(connection, campaign), *_unenrolled(connection, campaign), *_moved(connection, campaign)]
-    figures += _feed(campaign)
+    figures += [*_feed(campaign), *_fewer(campaign)]
     store(campaign, crossings(figures, campaign.platform.limits))
 
 
@@ -170,6 +176,22 @@ def _record_components(connection: sa.Connection, campaign: Campaign) -> None:
     connection.execute(sa.delete(space_component).where(space_component.c.run == campaign.run))
     if rows:
         connection.execute(sa.insert(space_component), rows)
+
+
+def _fewer(campaign: Campaign) -> list[Figure]:
+    """Students, or their registrations, whichever misses more: how many fewer than the same day last year.
+
+    Of the whole platform, also when the run is limited to some codes: the lot is the same.
+    """
+    query = sa.select(lot.c.nb_lignes, lot.c.extrait_le).where(lot.c.lot_id == run_lots(campaign)[campaign.year])
+    with campaign.engine.connect() as connection:
+        this = connection.execute(query).one()
+    rows, figures = json.loads(this.nb_lignes), list[Figure]()
+    for table in ("etudiant", "inscription"):
+        if last := same_day_last_year(campaign, this.extrait_le, table):
+            before = json.loads(last.nb_lignes)[table]
+            figures.append(Figure("fewer", PLATFORM, before - rows.get(table, 0), before, 0))
+    return sorted(figures, key=lambda figure: Fraction(figure.count, figure.base or 1))[-1:]
 
 
 def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:

@@ -86,11 +86,13 @@ class ComponentCaps(Caps):
 class Limits(Caps):
     """The platform's caps, those of each of its components, and the free space without which nothing starts.
 
-    ``feed_days``: days between the extraction of Apogée's data and the plan.
+    ``feed_days``: days between the extraction of Apogée's data and the plan. ``fewer_share``: students, or
+    registrations, that the feed has fewer than the same day last year, of those.
     """
 
     component: ComponentCaps = ComponentCaps()
     feed_days: Count = 7
+    fewer_share: Share = 0.5
     free_space_gib: AtLeastZero
 
 

@@ -1,5 +1,6 @@
 """A good feed becomes a lot, once, whatever happens on the way."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -134,6 +135,25 @@ def test_last_year_is_what_its_own_campaign_loaded(campaign: Campaign, tmp_path:
     apogee_sync(campaign)
     lots = {row["annee"]: row["lot_id"] for row in rows(campaign, tables.run_lot) if row["run"] == campaign.run}
     assert lots == {2026: "apogee-2026", 2025: "apogee-2025"}
+
+
+def test_what_a_snapshot_lacks_is_compared_with_the_loaded_lot(campaign: Campaign) -> None:
+    """A snapshot of elements alone, as a gateway's, says nothing of their étapes; last year's own lot does."""
+    assert isinstance(campaign.feed, Path)
+    elements = [element(f"SINF5{n:02d}") for n in range(9)]
+    steps = [{"code": one["code"], "etape": "SL3INF"} for one in elements]
+    people = registrations({"SINF501": ["22500101"]})
+    write_year(campaign.feed, 2025, {"element": elements, "element_etape": steps, **people})
+    apogee_sync(replace(campaign, year=2025, run_id="last"))
+    shutil.rmtree(campaign.feed / "2025")
+    write_year(campaign.feed, 2025, {"element": elements}, only=("element",))
+    manifest = campaign.feed / "2025" / "lot.csv"
+    manifest.write_text(manifest.read_text("utf-8").replace("apogee-2025", "snapshot"), "utf-8")
+    feed(campaign.feed, element=elements, element_etape=steps[:4])
+    with pytest.raises(TransitionError, match=r"element_etape\.csv : 4 lignes, contre 9 dans le lot de 2025"):
+        apogee_sync(campaign)
+    feed(campaign.feed, element=elements, element_etape=steps[:5])
+    apogee_sync(campaign)
 
 
 def test_no_snapshot_and_unknown_codes_are_told_in_the_journal(fed: Campaign) -> None:

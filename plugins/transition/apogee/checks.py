@@ -19,7 +19,8 @@ from transition.french import counted
 _HALF = 0.5
 _EXAMPLES = 5
 _COMPONENT = 10  # elements below which a component's share says nothing
-_COMPARED = ("element", "element_etape", "etudiant", "inscription")  # tables that cannot halve from a year to the next
+# Tables of the model, which cannot halve from a year to the next. Of people, transition.caps says how many are fewer.
+COMPARED = ("element", "element_etape")
 
 
 def feed_source(campaign: Campaign) -> Source:
@@ -62,8 +63,8 @@ def check(feed: Feed, required: Collection[str]) -> Findings:
 
 
 def compare_years(feed: Feed, last_rows: Mapping[str, int], findings: Findings) -> None:
-    """Refuse a table with less than half of last year's rows: it is more likely incomplete than true."""
-    for name in _COMPARED:
+    """Refuse a model with less than half of last year's rows: it is more likely incomplete than true."""
+    for name in COMPARED:
         before, raw = last_rows.get(name, 0), feed.tables.get(name)
         if raw is not None and len(raw.frame) < _HALF * before:
             findings.refused.append(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -16,19 +16,33 @@ from transition.campaign import Campaign, now
 from transition.errors import TransitionError
 
 _CHUNK = 10_000  # rows a transaction
+_YEAR = timedelta(days=365)
 
 
 def loaded_lot(campaign: Campaign, year: int, table: str = "element") -> sa.Row[Any, Any] | None:
     """The newest lot of that year that is loaded whole and brought that table (``lot_id``, ``nb_lignes``), if any."""
+    return next(iter(_loaded(campaign, year, table)), None)
+
+
+def same_day_last_year(campaign: Campaign, day: datetime, table: str) -> sa.Row[Any, Any] | None:
+    """As :func:`loaded_lot` of the year before: the lot extracted nearest to a year before that day.
+
+    Registrations grow from July to the winter: those of August are to be compared with those of August.
+    """
+    found = _loaded(campaign, campaign.year - 1, table)
+    return min(found, key=lambda lot: abs(lot.extrait_le - (day - _YEAR)), default=None)
+
+
+def _loaded(campaign: Campaign, year: int, table: str) -> Sequence[sa.Row[Any, Any]]:
+    """The lots of that year that are loaded whole and brought that table, the newest first."""
     lot = tables.lot
-    newest = (
-        sa.select(lot.c.lot_id, lot.c.nb_lignes)
+    query = (
+        sa.select(lot.c.lot_id, lot.c.nb_lignes, lot.c.extrait_le)
         .where(lot.c.annee == year, lot.c.charge_le.is_not(None), lot.c.nb_lignes.contains(f'"{table}"'))
         .order_by(lot.c.extrait_le.desc(), lot.c.charge_le.desc())
-        .limit(1)
     )
     with campaign.engine.connect() as connection:
-        return connection.execute(newest).first()
+        return connection.execute(query).all()
 
 
 def loaded_lots(campaign: Campaign) -> dict[int, str]:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from transition import journal
 from transition.apogee import load, tables
 from transition.apogee.canonical import SNAPSHOT, YEAR_N
-from transition.apogee.checks import check, compare_components, compare_years, feed_source
-from transition.apogee.feed import Feed, Source
+from transition.apogee.checks import COMPARED, check, compare_components, compare_years, feed_source
+from transition.apogee.feed import Feed, RawTable, Source
 from transition.apogee.rows import Findings
 from transition.campaign import Campaign
 from transition.errors import refuse_all
@@ -52,7 +52,7 @@ def _read(campaign: Campaign, source: Source) -> tuple[list[Feed], Findings]:
     findings = check(feed, YEAR_N)
     kept = load.loaded_lot(campaign, campaign.year - 1) is not None
     if (kept and source.live) or campaign.year - 1 not in source.years():
-        _compare_with_loaded(campaign, feed, findings)
+        _compare(campaign, feed, {}, findings)
         return [feed], findings
     last = source.read(campaign.year - 1, snapshot=True)
     of_last = check(last, SNAPSHOT)
@@ -62,22 +62,29 @@ def _read(campaign: Campaign, source: Source) -> tuple[list[Feed], Findings]:
         findings.refused.append(
             f"{last.manifest.where}, colonne lot_id : c'est le nom du lot de {feed.year} ; donnez-en un autre."
         )
-    compare_years(feed, {name: len(raw.frame) for name, raw in last.tables.items()}, findings)
-    if "element" in last.tables:
-        compare_components(feed, last.tables["element"].frame, findings)
+    _compare(campaign, feed, last.tables, findings)
     return [feed, last], findings
 
 
-def _compare_with_loaded(campaign: Campaign, feed: Feed, findings: Findings) -> None:
-    last = load.loaded_lot(campaign, campaign.year - 1)
-    if last is None:
-        return
+def _compare(campaign: Campaign, feed: Feed, last: Mapping[str, RawTable], findings: Findings) -> None:
+    """Compare the model with last year's: with the snapshot read now and, of what it lacks, with a loaded lot."""
+    rows = {name: len(raw.frame) for name, raw in last.items()}
+    for name in COMPARED:
+        lot = feed.manifest and load.same_day_last_year(campaign, feed.manifest.extrait_le, name)
+        if lot and name not in rows:
+            rows[name] = json.loads(lot.nb_lignes)[name]
+    compare_years(feed, rows, findings)
+    if "element" in last:
+        compare_components(feed, last["element"].frame, findings)
+    elif kept := load.loaded_lot(campaign, campaign.year - 1):
+        compare_components(feed, _elements(campaign, kept.lot_id), findings)
+
+
+def _elements(campaign: Campaign, lot_id: str) -> pd.DataFrame:
     element = tables.element
+    query = sa.select(element.c.cle, element.c.composante).where(element.c.lot_id == lot_id)
     with campaign.engine.connect() as connection:
-        rows = connection.execute(sa.select(element.c.cle, element.c.composante).where(element.c.lot_id == last.lot_id))
-        elements = pd.DataFrame(rows.all(), columns=["cle", "composante"])
-    compare_years(feed, json.loads(last.nb_lignes), findings)
-    compare_components(feed, elements, findings)
+        return pd.DataFrame(connection.execute(query).all(), columns=["cle", "composante"])
 
 
 def _load(campaign: Campaign, feeds: list[Feed]) -> tuple[Mapping[int, str], int]:

@@ -200,7 +200,7 @@ space_component = state_table(
 cap_crossed = state_table(
     "cap_crossed",
     sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("kind", sa.String(20), nullable=False),  # archived unenrolled moved
+    sa.Column("kind", sa.String(20), nullable=False),  # fewer archived unenrolled moved
     sa.Column("cap", sa.String(40), primary_key=True),  # key of the platform's `limits`
     sa.Column("component", sa.String(255), primary_key=True),  # '' = the whole platform
     sa.Column("count", sa.BigInteger, nullable=False),
