@@ -102,6 +102,16 @@ def test_a_year(rest: RestServer) -> None:
     assert "espace=p-26" in next(path for path in rest.seen if "objets-maquette" in path)
 
 
+def test_a_formation_whose_code_begins_another_ones(rest: RestServer) -> None:
+    """L3INF is not on the way L3INFO>…"""
+    rest.pages(f"{ODF}/objets-maquette", [{"id": identifier} for identifier in ("u-1", "u-3")], size=1)
+    longer = node("L3INFO", "FORMATION", (SHARED, True))
+    rest.routes[f"{ODF}/maquette/u-3"] = lambda _: Answer({"racine": longer})
+    rest.routes[f"{CHC}/Y4LANG1/cursus"] = lambda _: Answer([choice("L3INFO>Y4LANG1", "A1")])
+    found = rows(pegase(rest).read(2026), "inscription", "code_etudiant", "code", "etape")
+    assert {etape for _, code, etape in found if code == "Y4LANG1"} == {"L3INFO"}
+
+
 def test_years(rest: RestServer) -> None:
     assert pegase(rest).years() == [2025, 2026]
     assert pegase(rest).check(2026) == []

@@ -23,6 +23,7 @@ from transition.errors import TransitionError
 
 _Key = TypeVar("_Key")
 SOURCE = "pegase_rest"
+_WAY = ">"  # between the codes of a way
 _VERSION = "1"  # a formation of a period has no version of its own
 
 
@@ -107,7 +108,7 @@ class Pegase:
             if not isinstance(answer, list):
                 raise TransitionError(f"{url} : une liste est attendue ; vérifiez l'adresse du service CHC.")
             for way in answer:
-                path = str((_key(url, way, "objetFormation") or {}).get("chemin"))
+                path = str((_key(url, way, "objetFormation") or {}).get("chemin")).split(_WAY)
                 # The way names the formation; where it does not, the student is counted in each that holds the code.
                 through = [step for step in steps if step.code in path] or steps
                 for student in _key(url, way, "listeApprenants") or ():
