@@ -167,6 +167,17 @@ BAD_FEEDS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "latin-1": (latin1, "2026/element.csv, ligne 2 : ce n'est pas de l'UTF-8"),
     "encoded twice": (edit("element", 3, "É", "Ã\u0089"), "2026/element.csv, ligne 3 : accents abîmés"),
+    **{
+        f"« {letter} » read as cp1252": (
+            edit("element", 3, "É", letter.encode().decode("cp1252")),
+            "2026/element.csv, ligne 3 : accents abîmés",
+        )
+        for letter in "ÀÂÇÈÉÊËÎÔÙÛÜé"
+    },
+    "far end that is no date": (
+        edit("inscription", 2, ";active;1;;", ";active;1;;9999-99-99"),
+        "ligne 2, colonne jusqu_a : « 9999-99-99 » n'est pas une date",
+    ),
     "comma": (edit("element", 1, ";", ","), "2026/element.csv, ligne 1 : colonne absente : annee, code"),
     "missing column": (edit("element", 1, ";etat", ""), "2026/element.csv, ligne 1 : colonne absente : etat"),
     "misspelt column": (

@@ -23,8 +23,9 @@ from transition.french import counted
 
 MANIFEST = "lot.csv"
 _SEPARATOR = ";"
-# UTF-8 that was read as Latin-1 on its way (Ã and a letter that only that makes), or letters already lost (U+FFFD).
-_GARBLED = re.compile(b"\xc3\x83\xc2[\x80-\xbf]|\xef\xbf\xbd")
+# UTF-8 that was read as Latin-1 or cp1252 on its way (Ã and a sign that only that makes), or letters lost (U+FFFD).
+_OF_CP1252 = "|".join(bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")).encode()
+_GARBLED = re.compile(b"\xc3\x83(?:\xc2[\x80-\xbf]|" + _OF_CP1252 + b")|\xef\xbf\xbd")
 _LISTED = 5  # lines of one fault that a message lists
 
 
