@@ -71,6 +71,18 @@ def test_what_is_stored_is_what_the_files_say(fed: Campaign) -> None:
     assert [len(found[name]) for name in ("etudiant", "inscription", "enseignant_affectation")] == [2, 4, 1]
 
 
+def test_an_end_that_is_none_is_kept_as_none(fed: Campaign) -> None:
+    """31 December 9999, Oracle's ordinary « no end », has no next day; the end of a century is one."""
+    assert isinstance(fed.feed, Path)
+    people = registrations({"SINF501": ["22600101", "22600102", "22600103"]})
+    for row, end in zip(people["inscription"], ("9999-12-31", "2101-01-01", "2100-12-31"), strict=True):
+        row["jusqu_a"] = end
+    feed(fed.feed, **people, enseignant_affectation=[{"code": SPACED, "identifiant": "e", "jusqu_a": "9999-12-31"}])
+    apogee_sync(fed)
+    assert [row["jusqu_a"] for row in rows(fed, tables.inscription)] == [None, None, date(2100, 12, 31)]
+    assert [row["jusqu_a"] for row in rows(fed, tables.enseignant_affectation)] == [None]
+
+
 def test_twice_is_once(fed: Campaign) -> None:
     apogee_sync(fed)
     first = everything(fed)

@@ -42,6 +42,6 @@ first line names the columns; nullable columns may be left out, columns in brack
 - ``groupe_membre.csv``: annee;code_groupe;code_etudiant. Every group is in ``groupe.csv``, every student in
   ``etudiant.csv``.
 
-Years are four digits, dates ISO 8601, booleans 0 or 1. Codes are kept byte for byte and compared by
-:func:`transition.apogee.codes.compare_key`.
+Years are four digits, dates ISO 8601, booleans 0 or 1. A ``jusqu_a`` after 2100 (9999-12-31) is no end.
+Codes are kept byte for byte and compared by :func:`transition.apogee.codes.compare_key`.
 """

@@ -20,6 +20,7 @@ from transition.french import counted
 _LISTED = 5  # rows of one fault that are listed
 _SHOWN = 60  # characters of a value that are shown
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")  # fromisoformat alone takes week dates too
+_LAST_YEAR = "2100"  # an end after it is none
 _NEEDED = {"fermeture_tardive": "fin", "decale": "fin", "ouverture_precoce": "debut"}  # by type of exception
 
 
@@ -40,7 +41,8 @@ class Findings:
 
 
 def check_rows(raw: RawTable, canonical: Canonical, year: int, findings: Findings) -> None:
-    """Check a table's rows. Its frame gets the compare keys of its codes, and its other values are trimmed."""
+    """Check a table's rows. Its frame gets the compare keys of its codes; its other values are trimmed, and an end that
+    is none is emptied."""
     frame = raw.frame
     for name in frame.columns:
         if name not in CODES:
@@ -49,6 +51,8 @@ def check_rows(raw: RawTable, canonical: Canonical, year: int, findings: Finding
         if column in frame.columns:
             known = {value: compare_key(value) for value in frame[column].unique()}
             frame[key] = frame[column].map(known).astype(str)
+    if "jusqu_a" in frame.columns:
+        frame["jusqu_a"] = frame["jusqu_a"].map({value: _end(value) for value in frame["jusqu_a"].unique()}).astype(str)
     if "annee" in frame.columns:
         years = frame["annee"]
         findings.rows(
@@ -119,6 +123,11 @@ def _is_date(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _end(value: str) -> str:
+    """An end as it is kept: of registrations without one, databases say 31 December 9999, which has no next day."""
+    return "" if _is_date(value) and value[:4] > _LAST_YEAR else value
 
 
 def _check_key(raw: RawTable, canonical: Canonical, findings: Findings) -> None:
