@@ -12,6 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.test_backup import L1MAT101, LI3INF01, alter, truncate
+from tests.enrolment.nightly import enrol_cohort
+from tests.enrolment.test_nightly import STEP, cohort, members
+from tests.enrolment.world import World
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
 from tests.support.mbz import facts_of, stand_in
@@ -63,13 +66,13 @@ def open_campaign(real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.Mo
     return open_
 
 
-def whole_campaign(moodle: sa.Engine, folder: Path) -> Campaign:
+def whole_campaign(moodle: sa.Engine, folder: Path, **platform: Any) -> Campaign:
     """A campaign on two spaces, with every rule."""
     reference_feed(folder / "feed")
     add_newcomers(moodle)
     return Campaign(
-        reference_platform(folder / "storage", name="deux"), 2026, "essai", moodle, feed=folder / "feed", dry_run=False,
-        courses=("LI3INF01", "L1MAT101"),
+        reference_platform(folder / "storage", name="deux", **platform), 2026, "essai", moodle, feed=folder / "feed",
+        dry_run=False, courses=("LI3INF01", "L1MAT101"),
     )  # fmt: skip
 
 
@@ -199,6 +202,53 @@ def test_the_others_are_done_and_the_next_run_takes_up_only_the_one_that_was_men
         )
         assert dict(connection.execute(query).all()) == {LI3INF01: "reset", L1MAT101: "exclude"}
     assert reset_spaces(after).keys() == {LI3INF01, L1MAT101}
+
+
+@pytest.mark.parametrize("aside", [L1MAT101, LI3INF01])
+def test_a_cohort_keeps_those_whom_it_enrols_in_a_space_set_aside(
+    real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aside: int
+) -> None:
+    """Moodle's next synchronisation would unenrol them there, and delete what they did. Old members: users 9 to 12."""
+    world, store = World(real_moodle, tmp_path), sets.store
+    ours = cohort(world, STEP, [8, 9, 10], [LI3INF01, L1MAT101])
+    only = {11: LI3INF01, 12: L1MAT101}
+    for userid, courseid in only.items():
+        world.add("cohort_members", cohortid=ours, userid=userid, timeadded=1)
+        enrolid = world.row("enrol", enrol="cohort", customint1=ours, courseid=courseid)["id"]
+        world.add("user_enrolments", enrolid=enrolid, userid=userid)
+    campaign = whole_campaign(real_moodle, tmp_path, enrolment="cohort", cohorts="etape")
+    before, enrolled = world.rows("cohort_members", cohortid=ours), world.enrolled(aside)
+    run_chain(campaign, BEFORE_FREEZE)
+
+    def store_on_a_bad_disk(folder: Any, manifest: Any) -> None:
+        store(folder, manifest)
+        alter(Path(str(folder)) / FILE)
+
+    if aside == LI3INF01:  # the members are rows of this one, which is therefore backed up again
+        monkeypatch.setattr(sets, "store", store_on_a_bad_disk)
+    else:
+        lose_the_export(campaign, aside)
+    run_chain(campaign, ["freeze", "ex_rename", "purge", "file_contents", "enrolment"])
+    assert held(campaign).keys() == {aside}
+    with pytest.raises(TransitionError, match=r"^Transition conforme .*:\n.* mis de côté : [^\n]*$"):
+        run_chain(campaign, ["verify"])
+    assert world.enrolled(aside) == enrolled
+    assert [change for change in enrol_cohort(world) if change[:2] == ("unenrol", aside)] == []
+    gone = {row["userid"] for row in before} - members(world, ours)
+    # They are rows of the first space: set aside, none goes.
+    assert gone == ({11} if aside == L1MAT101 else set())
+    after = world.rows("cohort_members", cohortid=ours)
+    assert [row for row in after if row["id"] <= before[-1]["id"]] == [
+        row for row in before if row["userid"] not in gone
+    ]
+    with campaign.engine.connect() as connection:
+        said = connection.execute(
+            sa.select(tables.journal.c.detail).where(
+                tables.journal.c.stage == "enrolment", tables.journal.c.action == "done"
+            )
+        ).scalar_one()
+    back = 3 if aside == L1MAT101 else 4
+    assert f"{back} étudiants sortis reviendront par une cohorte qui tient aussi des inscriptions à garder" in said
 
 
 class KilledError(Exception):

@@ -9,13 +9,23 @@ from transition.backup.stage import complete_backup, complete_mbz
 from transition.campaign import Campaign, now
 from transition.decisions import still_excluded
 from transition.enrolment import people
+from transition.enrolment.cohorts import MEMBERS, keep_members
 from transition.errors import TransitionError
 from transition.etherpad import pads
 from transition.frozen import freeze_keys
 from transition.grades import missing_exports
 from transition.key_views import forget_space
-from transition.keys import frozen_keys
-from transition.plan import Lines, check_approved, fingerprint, is_frozen, load_lines, store_lines, stored_fingerprint
+from transition.keys import count_keys, frozen_keys
+from transition.plan import (
+    Lines,
+    check_approved,
+    fingerprint,
+    insert_lines,
+    is_frozen,
+    load_lines,
+    store_lines,
+    stored_fingerprint,
+)
 from transition.spaces import record_contexts
 from transition.state import tables
 
@@ -45,7 +55,7 @@ def freeze(campaign: Campaign) -> None:
         snapshot.take(campaign, {name for _, name, _ in going}, aside)
         # At once: until then the decisions and the lines are those approved, which a second try has to find.
         with campaign.engine.begin() as connection:
-            _set_aside(connection, campaign, aside)
+            _set_aside(connection, campaign, aside, going)
             open_progress(connection, campaign, going)
             connection.execute(sa.update(tables.run).where(tables.run.c.number == campaign.run).values(frozen_at=now()))
         closing["rows_moved"] = sum(going.values())
@@ -80,16 +90,33 @@ def _to_set_aside(campaign: Campaign, unmade: Mapping[int, str]) -> dict[int, st
 
 
 def _without(campaign: Campaign, lines: Lines, aside: Collection[int]) -> Lines:
-    """The lines of the other spaces, once the keys of those set aside are deleted; a second try writes keys anew."""
+    """The lines of the other spaces, once the keys of those set aside are deleted; a second try writes keys anew.
+
+    A cohort may enrol in spaces of both kinds: whoever it enrols in one that is set aside stays its member.
+    """
     for name, courseid in sorted({(name, courseid) for _, name, courseid in lines if courseid in aside}):
         with campaign.engine.begin() as connection:
             forget_space(connection, campaign, frozen_keys(campaign, name), courseid)
-    return {line: rows for line, rows in lines.items() if line[2] not in aside}
+    going = {line: rows for line, rows in lines.items() if line[2] not in aside}
+    others = {line: rows for line, rows in going.items() if line[1] != MEMBERS}
+    if not aside or others == going:
+        return going
+    with campaign.engine.begin() as connection:
+        keep_members(connection, campaign, aside)
+        left = count_keys(connection, frozen_keys(campaign, MEMBERS), campaign.run)
+    return others | {(rule, MEMBERS, courseid): rows for (rule, courseid), rows in left.items()}
 
 
-def _set_aside(connection: sa.Connection, campaign: Campaign, reasons: Mapping[int, str]) -> None:
-    """Take spaces out of the run's scope: no lines, decision `hold` with the reason."""
+def _set_aside(connection: sa.Connection, campaign: Campaign, reasons: Mapping[int, str], going: Lines) -> None:
+    """Take spaces out of the run's scope: no lines, decision `hold` with the reason.
+
+    ``going``: the lines of the others, of which those of cohort members may be lower for it, or gone.
+    """
     line, decision = tables.plan_line, tables.decision
+    if reasons:
+        members = {key: rows for key, rows in going.items() if key[1] == MEMBERS}
+        connection.execute(sa.delete(line).where(line.c.run == campaign.run, line.c.table_name == MEMBERS))
+        insert_lines(connection, campaign, members)
     for courseid, reason in reasons.items():
         connection.execute(sa.delete(line).where(line.c.run == campaign.run, line.c.courseid == courseid))
         connection.execute(

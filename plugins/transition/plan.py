@@ -81,14 +81,19 @@ def count_lines(campaign: Campaign) -> Lines:
 
 def store_lines(campaign: Campaign, lines: Lines) -> None:
     """Replace the run's plan."""
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.delete(tables.plan_line).where(tables.plan_line.c.run == campaign.run))
+        insert_lines(connection, campaign, lines)
+
+
+def insert_lines(connection: sa.Connection, campaign: Campaign, lines: Lines) -> None:
+    """Add lines to the run's plan."""
     rows = [
         {"run": campaign.run, "rule": rule, "table_name": name, "courseid": courseid, "rows": count}
         for (rule, name, courseid), count in lines.items()
     ]
-    with campaign.engine.begin() as connection:
-        connection.execute(sa.delete(tables.plan_line).where(tables.plan_line.c.run == campaign.run))
-        if rows:
-            connection.execute(sa.insert(tables.plan_line), rows)
+    if rows:
+        connection.execute(sa.insert(tables.plan_line), rows)
 
 
 def load_lines(campaign: Campaign) -> Lines:

@@ -158,6 +158,6 @@ def test_of_one_version_and_through_a_space_out_of_scope(world: World) -> None:
     assert {8, new, other} <= set(world.enrolled(2))
     assert 9 not in world.enrolled(2)
     said = detail(campaign)
-    assert "1 étudiant sorti reviendra par une cohorte" in said
-    assert "1 inscription viendra des cohortes remplies" in said
+    assert "1 étudiant sorti reviendra par une cohorte qui tient aussi des inscriptions à garder" in said
+    assert "1 inscription viendra des cohortes remplies, la nuit prochaine, dans un autre espace" in said
     assert ("enrol", 5, new) in enrol_cohort(world)

@@ -14,9 +14,11 @@ from transition.apogee.codes import compare_key
 from transition.apogee.tables import element, element_etape, inscription
 from transition.campaign import Campaign
 from transition.enrolment.tables import arrival, cohort_space, cohort_student, own_cohort, route, student_account
+from transition.keys import frozen_keys
 from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
 
+MEMBERS = "cohort_members"
 _ACTIVE = "active"  # the one value of inscription.statut that enrols
 _SYSTEM = 10  # CONTEXT_SYSTEM
 
@@ -100,7 +102,7 @@ def create_cohorts(connection: sa.Connection, campaign: Campaign, courses: Colle
 
 def fill_cohorts(connection: sa.Connection, campaign: Campaign, courses: Collection[int]) -> None:
     """Add the missing students to the cohorts of some spaces, as ``cohort_add_member`` does."""
-    member = campaign.moodle["cohort_members"]
+    member = campaign.moodle[MEMBERS]
     present = member.alias("present_member")
     query = (
         cohort_space.join(own_cohort, _same_cohort(own_cohort))
@@ -118,29 +120,6 @@ def fill_cohorts(connection: sa.Connection, campaign: Campaign, courses: Collect
     connection.execute(sa.insert(member).from_select(list(values), rows))
 
 
-def expected_elsewhere(campaign: Campaign) -> int:
-    """Enrolments that the cohorts just filled will make, at Moodle's next synchronisation, in other linked spaces."""
-    enrol, ue, user = (campaign.moodle[name] for name in ("enrol", "user_enrolments", "user"))
-    ours = sa.exists().where(
-        cohort_space.c.run == own_cohort.c.run, cohort_space.c.idnumber == own_cohort.c.idnumber,
-        cohort_space.c.courseid == enrol.c.courseid,
-    )  # fmt: skip
-    linked = sa.and_(enrol.c.customint1 == own_cohort.c.cohortid, enrol.c.enrol == "cohort", enrol.c.status == 0)
-    belongs = sa.and_(cohort_student.c.run == own_cohort.c.run, cohort_student.c.idnumber == own_cohort.c.idnumber)
-    query = (
-        sa.select(sa.func.count())
-        .select_from(
-            own_cohort.join(enrol, linked)
-            .join(cohort_student, belongs)
-            .join(user, sa.and_(user.c.id == cohort_student.c.userid, user.c.deleted == 0))
-            .outerjoin(ue, sa.and_(ue.c.enrolid == enrol.c.id, ue.c.userid == cohort_student.c.userid))
-        )
-        .where(own_cohort.c.run == campaign.run, ue.c.id.is_(None), ~ours)
-    )
-    with campaign.engine.connect() as connection:
-        return int(connection.execute(query).scalar_one())
-
-
 def cohort_traces(campaign: Campaign, scope: Scope, rule: str) -> Iterator[Trace]:
     """The members of the campaign's cohorts whom year N does not put there: else ``enrol_cohort_sync`` enrols them.
 
@@ -148,13 +127,13 @@ def cohort_traces(campaign: Campaign, scope: Scope, rule: str) -> Iterator[Trace
     unenrol them there. A cohort belongs to the one space that ``own_cohort`` names. For a backup, every member of it,
     and of the cohorts that bear the code of their space: those are known before anything is recorded.
     """
-    member = campaign.moodle["cohort_members"].alias("cohort_members")
+    member = campaign.moodle[MEMBERS].alias("cohort_members")
     decision, people = tables.decision, tables.standing
     rows = sa.select(member.c.id, own_cohort.c.courseid).prefix_with("STRAIGHT_JOIN")
     of_cohort = own_cohort.join(member, member.c.cohortid == own_cohort.c.cohortid)
     if scope.everything:
-        yield Trace(rule, "cohort_members", rows.select_from(of_cohort).where(own_cohort.c.run == scope.run))
-        yield Trace(rule, "cohort_members", _of_same_code(campaign, scope, member))
+        yield Trace(rule, MEMBERS, rows.select_from(of_cohort).where(own_cohort.c.run == scope.run))
+        yield Trace(rule, MEMBERS, _of_same_code(campaign, scope, member))
         return
     belongs = sa.exists().where(
         cohort_student.c.run == scope.run, cohort_student.c.idnumber == own_cohort.c.idnumber,
@@ -167,43 +146,57 @@ def cohort_traces(campaign: Campaign, scope: Scope, rule: str) -> Iterator[Trace
     spaces = own_cohort.join(decision, decision.c.courseid == own_cohort.c.courseid)
     yield Trace(
         rule,
-        "cohort_members",
+        MEMBERS,
         rows.select_from(spaces.join(member, member.c.cohortid == own_cohort.c.cohortid)).where(
             own_cohort.c.run == scope.run, decision.c.run == scope.run, decision.c.in_scope == sa.true(),
-            ~belongs, ~teaches, ~_needed_elsewhere(campaign, scope, member),
+            ~belongs, ~teaches, ~needed_elsewhere(campaign, member),
         ),
     )  # fmt: skip
 
 
-def _needed_elsewhere(campaign: Campaign, scope: Scope, member: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Whether the cohort enrols its member in a space that the run does not reset, or where they teach."""
+def keep_members(connection: sa.Connection, campaign: Campaign, aside: Collection[int]) -> None:
+    """Delete the frozen keys of the members whom their cohort enrols in a space that is about to leave the scope.
+
+    Moodle would unenrol them there, where they keep everything and may have no backup.
+    """
+    keys, member = frozen_keys(campaign, MEMBERS), campaign.moodle[MEMBERS].alias("cohort_members")
+    stay = sa.select(member.c.id).where(needed_elsewhere(campaign, member, aside))
+    connection.execute(sa.delete(keys).where(keys.c.run == campaign.run, keys.c.id.in_(stay)))
+
+
+def needed_elsewhere(campaign: Campaign, member: sa.FromClause, aside: Collection[int] = ()) -> sa.ColumnElement[bool]:
+    """Whether the cohort enrols its member in a space that the run does not reset, or where they teach.
+
+    :param aside: courses that are about to leave the run's scope.
+    """
+    joined, ue, enrol, stays = _staying_enrolments(campaign, aside)
+    mine = sa.and_(ue.c.userid == member.c.userid, enrol.c.customint1 == member.c.cohortid)
+    return sa.exists().select_from(joined).where(mine, stays).correlate(member)
+
+
+def cohorts_to_keep(campaign: Campaign) -> sa.Select[int]:
+    """Ids of the cohorts with such a member: whoever empties them unenrols that person there."""
+    joined, _, enrol, stays = _staying_enrolments(campaign, ())
+    return sa.select(enrol.c.customint1).select_from(joined).where(stays).distinct()
+
+
+def _staying_enrolments(
+    campaign: Campaign, aside: Collection[int]
+) -> tuple[sa.Join, sa.FromClause, sa.FromClause, sa.ColumnElement[bool]]:
+    """FROM clause of the enrolments by cohorts; ``user_enrolments`` and ``enrol`` in it; when one has to stay."""
     decision, people = tables.decision.alias("other_decision"), tables.standing.alias("other_people")
     ue, enrol = campaign.moodle["user_enrolments"].alias("other_ue"), campaign.moodle["enrol"].alias("other_enrol")
-    joined = (
-        ue.join(enrol, enrol.c.id == ue.c.enrolid)
-        .outerjoin(
-            decision,
-            sa.and_(
-                decision.c.run == scope.run, decision.c.courseid == enrol.c.courseid, decision.c.in_scope == sa.true()
-            ),
-        )
-        .outerjoin(
-            people,
-            sa.and_(
-                people.c.run == scope.run, people.c.courseid == enrol.c.courseid, people.c.userid == ue.c.userid,
-                people.c.standing == "teacher",
-            ),
-        )
+    reset = sa.and_(
+        decision.c.run == campaign.run, decision.c.courseid == enrol.c.courseid, decision.c.in_scope == sa.true(),
+        decision.c.courseid.not_in(list(aside)),
     )  # fmt: skip
-    return (
-        sa.exists()
-        .select_from(joined)
-        .where(
-            ue.c.userid == member.c.userid, enrol.c.enrol == "cohort", enrol.c.customint1 == member.c.cohortid,
-            sa.or_(decision.c.courseid.is_(None), people.c.userid.is_not(None)),
-        )
-        .correlate(member)
+    teaches = sa.and_(
+        people.c.run == campaign.run, people.c.courseid == enrol.c.courseid, people.c.userid == ue.c.userid,
+        people.c.standing == "teacher",
     )  # fmt: skip
+    joined = ue.join(enrol, enrol.c.id == ue.c.enrolid).outerjoin(decision, reset).outerjoin(people, teaches)
+    stays = sa.or_(decision.c.courseid.is_(None), people.c.userid.is_not(None))
+    return joined, ue, enrol, sa.and_(enrol.c.enrol == "cohort", stays)
 
 
 def _of_same_code(campaign: Campaign, scope: Scope, member: sa.FromClause) -> sa.Select[int, int]:

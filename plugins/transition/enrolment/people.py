@@ -72,6 +72,14 @@ def planned_arrivals(campaign: Campaign) -> dict[int, int]:
         return dict(connection.execute(new.group_by(arrival.c.courseid)).all())
 
 
+def is_ours(campaign: Campaign, courseid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """Whether a space is still in the run's scope, or one that the run created."""
+    decision = tables.decision.c
+    in_scope = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope == sa.true())
+    created = sa.select(created_spaces(campaign).subquery().c.courseid)
+    return sa.or_(courseid.in_(in_scope), courseid.in_(created))
+
+
 def registered_students(campaign: Campaign) -> dict[int, tuple[int, int]]:
     """By course id, how many students year N registers in the space, and how many of them have an account."""
     with campaign.engine.connect() as connection:

@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
-from transition.enrolment.cohorts import create_cohorts, expected_elsewhere, fill_cohorts
+from transition.enrolment.cohorts import create_cohorts, fill_cohorts
 from transition.enrolment.groups import fill_groups
 from transition.enrolment.instances import create_own_instances, modifier, own_places, student_role
-from transition.enrolment.people import RULE
+from transition.enrolment.nightly import synchronised
+from transition.enrolment.people import RULE, is_ours
 from transition.enrolment.tables import arrival
 from transition.french import counted
-from transition.missing import created_spaces
 from transition.move import move_rule
 from transition.rules.compile import COURSE
 from transition.state import tables
@@ -40,17 +40,14 @@ def enrolment(campaign: Campaign) -> None:
         closing["detail"] = counted(added, "inscription ajoutée", "inscriptions ajoutées")
         if grouped:
             closing["detail"] += f", {counted(grouped, 'place', 'places')} dans les groupes d'Apogée"
-        closing["detail"] += _synchronised(campaign)
+        closing["detail"] += synchronised(campaign)
 
 
 def _sizes(campaign: Campaign) -> list[tuple[int, int]]:
-    """Arrivals of each space that is still in scope or that this run created."""
-    decision = tables.decision.c
-    in_scope = sa.select(decision.courseid).where(decision.run == campaign.run, decision.in_scope == sa.true())
-    new = sa.select(created_spaces(campaign).subquery().c.courseid)
+    """Arrivals of each space that is still the run's."""
     query = (
         sa.select(arrival.c.courseid, sa.func.count())
-        .where(arrival.c.run == campaign.run, sa.or_(arrival.c.courseid.in_(in_scope), arrival.c.courseid.in_(new)))
+        .where(arrival.c.run == campaign.run, is_ours(campaign, arrival.c.courseid))
         .group_by(arrival.c.courseid)
         .order_by(arrival.c.courseid)
     )
@@ -173,34 +170,3 @@ def _add_roles(connection: sa.Connection, campaign: Campaign, courses: list[int]
     rows = sa.select(*values.values()).select_from(query).where(here, held.c.id.is_(None))
     rows = rows.order_by(arrival.c.courseid, arrival.c.userid)
     connection.execute(sa.insert(ra).from_select(list(values), rows))
-
-
-def _synchronised(campaign: Campaign) -> str:
-    """A warning for the journal: whom the cohorts bring back, or elsewhere, at Moodle's next synchronisation."""
-    decision, people = tables.decision, tables.standing
-    enrol, member = campaign.moodle["enrol"], campaign.moodle["cohort_members"]
-    left = sa.exists().where(
-        people.c.run == campaign.run, people.c.courseid == decision.c.courseid, people.c.userid == member.c.userid,
-        people.c.standing == "leaving",
-    )  # fmt: skip
-    linked = decision.join(
-        enrol,
-        sa.and_(enrol.c.courseid == decision.c.courseid, enrol.c.enrol == "cohort", enrol.c.status == 0),
-    ).join(member, member.c.cohortid == enrol.c.customint1)
-    query = (
-        sa.select(sa.func.count())
-        .select_from(linked)
-        .where(decision.c.run == campaign.run, decision.c.in_scope == sa.true(), left)
-    )
-    with campaign.engine.connect() as connection:
-        count = connection.execute(query).scalar_one()
-    sentences = []
-    if count:
-        who = counted(count, "étudiant sorti reviendra", "étudiants sortis reviendront")
-        sentences.append(f" ; {who} par une cohorte liée à leur espace : videz-la ou déliez-la")
-    if elsewhere := expected_elsewhere(campaign):
-        what = counted(elsewhere, "inscription viendra", "inscriptions viendront")
-        sentences.append(
-            f" ; {what} des cohortes remplies, la nuit prochaine, dans d'autres espaces qui leur sont liés"
-        )
-    return "".join(sentences)

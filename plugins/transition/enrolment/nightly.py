@@ -1,0 +1,83 @@
+"""What Moodle's next synchronisation will do that the stage could not prevent: said in the journal."""
+
+import sqlalchemy as sa
+
+from transition.campaign import Campaign
+from transition.enrolment.cohorts import cohorts_to_keep
+from transition.enrolment.people import is_ours
+from transition.enrolment.tables import cohort_space, cohort_student, own_cohort
+from transition.french import counted
+from transition.state import tables
+
+_BACK = (
+    "étudiant sorti reviendra par une cohorte liée à son espace : videz-la ou déliez-la",
+    "étudiants sortis reviendront par une cohorte liée à leur espace : videz-la ou déliez-la",
+)
+_HELD = (
+    "étudiant sorti reviendra par une cohorte qui tient aussi des inscriptions à garder (espace non réinitialisé,"
+    " enseignant) : ne la videz pas",
+    "étudiants sortis reviendront par une cohorte qui tient aussi des inscriptions à garder (espace non réinitialisé,"
+    " enseignant) : ne la videz pas",
+)
+_ELSEWHERE = (
+    "inscription viendra des cohortes remplies, la nuit prochaine, dans un autre espace qui leur est lié",
+    "inscriptions viendront des cohortes remplies, la nuit prochaine, dans d'autres espaces qui leur sont liés",
+)
+
+
+def synchronised(campaign: Campaign) -> str:
+    """A warning for the journal: whom the synchronisation brings back, or elsewhere; '' if nobody."""
+    held = campaign.moodle["cohort_members"].c.cohortid.in_(cohorts_to_keep(campaign))
+    said = (
+        (_coming_back(campaign, ~held), _BACK),
+        (_coming_back(campaign, held), _HELD),
+        (_expected_elsewhere(campaign), _ELSEWHERE),
+    )
+    with campaign.engine.connect() as connection:
+        counts = [(connection.execute(query).scalar_one(), words) for query, words in said]
+    return "".join(f" ; {counted(count, *words)}" for count, words in counts if count)
+
+
+def _coming_back(campaign: Campaign, which: sa.ColumnElement[bool]) -> sa.Select[int]:
+    """Number of students who left a space in scope and are still members of a cohort that enrols there."""
+    decision = tables.decision
+    enrol, member = campaign.moodle["enrol"], campaign.moodle["cohort_members"]
+    linked = decision.join(
+        enrol, sa.and_(enrol.c.courseid == decision.c.courseid, enrol.c.enrol == "cohort", enrol.c.status == 0)
+    ).join(member, member.c.cohortid == enrol.c.customint1)
+    return (
+        sa.select(sa.func.count())
+        .select_from(linked)
+        .where(decision.c.run == campaign.run, decision.c.in_scope == sa.true(), which)
+        .where(_left(campaign, decision.c.courseid, member.c.userid))
+    )
+
+
+def _left(campaign: Campaign, courseid: sa.ColumnElement[int], userid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    people = tables.standing
+    return sa.exists().where(
+        people.c.run == campaign.run, people.c.courseid == courseid, people.c.userid == userid,
+        people.c.standing == "leaving",
+    )  # fmt: skip
+
+
+def _expected_elsewhere(campaign: Campaign) -> sa.Select[int]:
+    """Number of enrolments that the cohorts just filled will make in other linked spaces."""
+    enrol, ue, user = (campaign.moodle[name] for name in ("enrol", "user_enrolments", "user"))
+    filled = sa.exists().where(
+        cohort_space.c.run == own_cohort.c.run, cohort_space.c.idnumber == own_cohort.c.idnumber,
+        cohort_space.c.courseid == enrol.c.courseid,
+    )  # fmt: skip
+    linked = sa.and_(enrol.c.customint1 == own_cohort.c.cohortid, enrol.c.enrol == "cohort", enrol.c.status == 0)
+    belongs = sa.and_(cohort_student.c.run == own_cohort.c.run, cohort_student.c.idnumber == own_cohort.c.idnumber)
+    return (
+        sa.select(sa.func.count())
+        .select_from(
+            own_cohort.join(enrol, linked)
+            .join(cohort_student, belongs)
+            .join(user, sa.and_(user.c.id == cohort_student.c.userid, user.c.deleted == 0))
+            .outerjoin(ue, sa.and_(ue.c.enrolid == enrol.c.id, ue.c.userid == cohort_student.c.userid))
+        )
+        .where(own_cohort.c.run == campaign.run, ue.c.id.is_(None))
+        .where(~sa.and_(filled, is_ours(campaign, enrol.c.courseid)))
+    )
