@@ -125,10 +125,10 @@ def new_spaces(campaign: Campaign) -> list[NewSpace]:
 
 
 def created_spaces(campaign: Campaign) -> sa.Select[Any]:
-    """A query: ``courseid`` and ``cle`` of the spaces that the run has created, or found created."""
+    """A query: ``courseid``, ``cle`` and ``code`` of the spaces that the run has created, or found created."""
     missing = missing_space.c
     mine = sa.and_(missing.run == campaign.run, missing.courseid.is_not(None))
-    return sa.select(missing.courseid, missing.cle).where(mine)
+    return sa.select(missing.courseid, missing.cle, missing.code).where(mine)
 
 
 def creates(campaign: Campaign) -> bool:

@@ -1,12 +1,15 @@
 """After the stage, Moodle's nightly synchronisations have nothing to do; cohorts, by element and by étape."""
 
 from datetime import date
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from tests.enrolment.nightly import enrol_cohort, enrol_database
 from tests.enrolment.world import Registration, World
 from transition.campaign import Campaign
+from transition.create_spaces import left
 from transition.enrolment import stage
 from transition.enrolment.people import record_people
 from transition.move import archive_table
@@ -161,3 +164,20 @@ def test_of_one_version_and_through_a_space_out_of_scope(world: World) -> None:
     assert "1 étudiant sorti reviendra par une cohorte qui tient aussi des inscriptions à garder" in said
     assert "1 inscription viendra des cohortes remplies, la nuit prochaine, dans un autre espace" in said
     assert ("enrol", 5, new) in enrol_cohort(world)
+
+
+@pytest.mark.parametrize("more", [{}, {"enrolment": "cohort"}, {"enrolment": "cohort", "cohorts": "etape"}])
+def test_a_space_that_the_run_created_gets_its_students(world: World, more: dict[str, Any]) -> None:
+    new, platform = world.add_user("e26000001"), world.with_platform(**more)
+    campaign = platform.campaign()
+    world.decide(campaign, {2: "reset"})
+    created = {"cle": "L1MAT101", "code": "L1MAT101", "libelle": "Analyse", "composante": "", "obstacle": ""}
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.insert(tables.missing_space).values(run=campaign.run, courseid=MATHS, **created))
+    world.feed(campaign, [Registration("26000001", "L1MAT101", "e26000001"), REPEATER])
+    record_people(campaign)
+    world.freeze(campaign)
+    stage.enrolment(campaign)
+    assert world.enrolled(MATHS)[new] == {more.get("enrolment", "database")}
+    assert list(left(campaign)) == []
+    assert [change for change in enrol_cohort(world) if change[1] in (2, MATHS)] == []

@@ -15,6 +15,7 @@ from transition.apogee.tables import element, element_etape, inscription
 from transition.campaign import Campaign
 from transition.enrolment.tables import arrival, cohort_space, cohort_student, own_cohort, route, student_account
 from transition.keys import frozen_keys
+from transition.missing import created_spaces
 from transition.rules.compile import COURSE, Scope, Trace
 from transition.state import tables
 
@@ -227,12 +228,13 @@ def _known_cohorts(connection: sa.Connection, campaign: Campaign) -> dict[str, i
 
 
 def _of_codes(connection: sa.Connection, campaign: Campaign) -> Iterator[tuple[int, str]]:
-    """The spaces in scope, archived ones too, with their code."""
+    """The spaces in scope, archived ones too, and those that the run created, with their code."""
     decision = tables.decision.c
     query = sa.select(decision.courseid, decision.code).where(
         decision.run == campaign.run, decision.in_scope == sa.true(), decision.code != ""
     )
     yield from ((courseid, code) for courseid, code in connection.execute(query))
+    yield from ((courseid, code) for courseid, _, code in connection.execute(created_spaces(campaign)))
 
 
 def _of_etapes(

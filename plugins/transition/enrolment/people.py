@@ -133,7 +133,7 @@ def _record_routes(connection: sa.Connection, campaign: Campaign, lot: str) -> N
         for courseid, code in connection.execute(spaces)
     ]
     new = connection.execute(created_spaces(campaign))
-    rows += [{"run": campaign.run, "courseid": courseid, "cle": key} for courseid, key in new]
+    rows += [{"run": campaign.run, "courseid": courseid, "cle": key} for courseid, key, _ in new]
     if rows:
         connection.execute(sa.insert(route), rows)
     hosted = (
