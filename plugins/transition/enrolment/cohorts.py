@@ -258,13 +258,18 @@ def _of_etapes(
 def _older_versions(
     connection: sa.Connection, campaign: Campaign, lot: str, own: Collection[str]
 ) -> Iterator[tuple[int, str]]:
-    """Spaces in scope linked to another cohort of an étape of the lot: of a version that is no longer taught there."""
+    """Spaces in scope linked to another cohort of an étape of the lot: of a version that is no longer taught there.
+
+    A version is a number, or what some lot says is one: a teacher's own cohort may begin with the étape's code as well.
+    """
     decision, enrol, cohort = tables.decision, campaign.moodle["enrol"], campaign.moodle["cohort"]
     etapes = {
         compare_key(code): code
         for table in (element_etape, inscription)
         for code in connection.execute(sa.select(table.c.etape).where(table.c.lot_id == lot).distinct()).scalars()
     }
+    known = sa.select(element_etape.c.etape, element_etape.c.version).distinct()
+    versions = {(compare_key(code), compare_key(version)) for code, version in connection.execute(known)}
     linked = decision.join(enrol, sa.and_(enrol.c.courseid == decision.c.courseid, enrol.c.enrol == "cohort")).join(
         cohort, cohort.c.id == enrol.c.customint1
     )
@@ -275,7 +280,7 @@ def _older_versions(
         code, _, version = key.rpartition("_")
         if key not in own and key in etapes:
             yield courseid, etapes[key]
-        elif key not in own and code in etapes:
+        elif key not in own and code in etapes and (version.isdecimal() or (code, version) in versions):
             yield courseid, f"{etapes[code]}_{version}"
 
 
