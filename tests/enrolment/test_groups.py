@@ -80,6 +80,27 @@ def test_found_by_code_by_name_or_created(newcomers: World) -> None:
     assert list(unfilled_groups(campaign)) == []
 
 
+def test_two_groups_of_one_label_are_two_groups(newcomers: World) -> None:
+    """The element's and the hosted element's; neither is the one that Moodle has by that name."""
+    world = newcomers
+    by_hand = world.add("groups", courseid=SPACE, idnumber="", name="TD1", timecreated=1, timemodified=1)
+    campaign = world.campaign()
+    world.decide(campaign, {SPACE: "reset"})
+    registered = [Registration(CODES[0], "LI3INF01", f"e{CODES[0]}"), Registration(CODES[1], "MIR", f"e{CODES[1]}")]
+    groups = [Group("INF-1", "TD1", CODES[:1]), Group("MIR-1", "TD1", CODES[1:2], "MIR"), Group("P1", "Projet 1")]
+    world.feed(campaign, registered, hosts={"MIR": "LI3INF01"}, groups=groups)
+    record_people(campaign)
+    world.freeze(campaign, ("enrolment", "groups", "conversations"))
+    for rule in ("groups", "conversations"):
+        move_rule(campaign, rule)
+    stage.enrolment(campaign)
+    assert world.rows("groups_members", groupid=by_hand) == []
+    here = {member for member in members(world) if member[0] == SPACE}
+    assert here == {(SPACE, "INF-1", "TD1", f"e{CODES[0]}"), (SPACE, "MIR-1", "TD1", f"e{CODES[1]}")}
+    assert len(world.rows("groups", courseid=SPACE, name="Projet 1")) == 1, "one only wants that name"
+    assert list(unfilled_groups(campaign)) == []
+
+
 def test_twice_changes_nothing_nor_does_a_second_run_and_what_is_wrong_is_seen(newcomers: World) -> None:
     world = newcomers
     given = [Group("A-TD1", "TD 1", CODES[:2]), Group("A-TD3", "TD 3", ("22300003",)), Group("N", "TD 9", CODES[:1])]

@@ -1,6 +1,7 @@
 """Groups of the spaces, filled from Apogée's groups once the purge has emptied them."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
@@ -19,7 +20,8 @@ def record_groups(connection: sa.Connection, campaign: Campaign) -> None:
     """Fill ``group_route`` anew for the run: the Moodle group of each group of Apogée, NULL while there is none.
 
     A group of Moodle is that of Apogée whose code is its idnumber, else, for a group without idnumber, whose label is
-    its name. Needs ``route`` and the lot of year N.
+    its name, if one only in the space has that label: the groups of an element and of one that its space hosts are
+    often both « TD 1 ». Needs ``route`` and the lot of year N.
     """
     connection.execute(sa.delete(group_route).where(group_route.c.run == campaign.run))
     given = (
@@ -29,13 +31,15 @@ def record_groups(connection: sa.Connection, campaign: Campaign) -> None:
         .group_by(route.c.courseid, groupe.c.code_groupe)
         .order_by(route.c.courseid, groupe.c.code_groupe)
     )
-    wanted = connection.execute(given).all()
+    wanted = [(courseid, code, (label or code)[:_NAME]) for courseid, code, label in connection.execute(given)]
     courses = sorted({courseid for courseid, _, _ in wanted})
     found = _known_groups(connection, campaign, courses)
+    names = Counter((courseid, name) for courseid, _, name in wanted)
     rows = []
-    for courseid, code, label in wanted:
-        name = (label or code)[:_NAME]
-        groupid = found.get((courseid, "idnumber", compare_key(code))) or found.get((courseid, "name", name))
+    for courseid, code, name in wanted:
+        groupid = found.get((courseid, "idnumber", compare_key(code)))
+        if groupid is None and names[courseid, name] == 1:
+            groupid = found.get((courseid, "name", name))
         rows.append({"run": campaign.run, "courseid": courseid, "code_groupe": code, "name": name, "groupid": groupid})
     if rows:
         connection.execute(sa.insert(group_route), rows)
