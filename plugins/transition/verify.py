@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from transition import contents, create_spaces, journal, snapshot
 from transition.campaign import Campaign, now
 from transition.enrolment.groups import unfilled_groups
+from transition.enrolment.instances import shut_out
 from transition.enrolment.people import RULE as ENROLMENT
 from transition.enrolment.tables import arrival
 from transition.errors import refuse_all
@@ -30,7 +31,8 @@ from transition.traces import all_traces
 def verify(campaign: Campaign) -> None:
     """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding.
 
-    Spaces that the freeze set aside end it red as well, once the others are recorded as carried over.
+    Spaces that the freeze set aside, or into which a disabled method lets nobody, end it red as well, once the others
+    are recorded as carried over.
     """
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
@@ -42,7 +44,7 @@ def verify(campaign: Campaign) -> None:
         checks += [*leftovers(campaign), *snapshot.differences(campaign)]
         findings = [finding for found in side_by_side(lambda check: list(check()), checks) for finding in found]
         closing["detail"] = counted(len(findings), "constat", "constats")
-        aside = list(_set_aside(campaign))
+        aside = [*_set_aside(campaign), *shut_out(campaign)]
         refuse_all(
             f"Transition non conforme ({campaign.platform.label}), et Moodle rouvre ensuite : traitez au plus vite, en"
             " le refermant s'il le faut :",
@@ -50,8 +52,8 @@ def verify(campaign: Campaign) -> None:
         )
         _record_reset(campaign)  # before the refusal below: a next run would move what these spaces' new students do
         refuse_all(
-            f"Transition conforme ({campaign.platform.label}), mais des espaces ont été mis de côté ; corrigez ce"
-            " que dit chacun, puis lancez une nouvelle exécution, qui laissera les autres :",
+            f"Transition conforme ({campaign.platform.label}), mais des espaces restent à traiter ; corrigez ce que dit"
+            " chacun. S'il y en a de mis de côté, lancez ensuite une nouvelle exécution, qui laissera les autres :",
             aside,
         )
 

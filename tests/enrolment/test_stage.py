@@ -9,12 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.enrolment.conftest import WRITTEN
+from tests.enrolment.test_nightly import cohort
 from tests.enrolment.world import Registration, World
 from transition.campaign import Campaign
 from transition.enrolment import stage
+from transition.enrolment.instances import shut_out
 from transition.enrolment.people import planned_arrivals, record_people
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
+from transition.report.plan_table import plan_table
 from transition.state import tables
 
 SPACE, ARCHIVED, CONTEXT, STUDENT = 2, 3, 50, 5
@@ -112,6 +115,30 @@ def test_the_instance_is_created_where_missing(world: World) -> None:
     }
     assert row["name"] is None
     assert world.row("user_enrolments", userid=new)["enrolid"] == row["id"]
+
+
+@pytest.mark.parametrize("method", ["database", "cohort"])
+def test_a_disabled_instance_is_used_only_where_no_other_is_and_is_named(world: World, method: str) -> None:
+    new = world.add_user("e26000001")
+    linked = cohort(world, "LI3INF01", [8], [SPACE]) if method == "cohort" else None
+    campaign = prepared(world.with_platform(enrolment=method), [REPEATER, NEW])
+    [disabled] = [row["id"] for row in world.rows("enrol", courseid=SPACE, enrol=method) if row["customint1"] == linked]
+    both = (
+        f"espace LI3INF01 : 2 étudiants d'Apogée n'y ont pas accès, sa méthode d'inscription enrol_{method} est"
+        " désactivée ; activez-la"
+    )
+    assert list(shut_out(campaign)) == []
+    with world.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE mdl_enrol SET status = 1 WHERE id = {disabled}"))
+    assert list(shut_out(campaign)) == [both]
+    assert both in plan_table(campaign)
+    enabled = world.add("enrol", courseid=SPACE, enrol=method, sortorder=9, roleid=STUDENT, customint1=linked)
+    stage.enrolment(campaign)
+    assert [row["enrolid"] for row in world.rows("user_enrolments", userid=new)] == [enabled]
+    assert list(shut_out(campaign)) == []
+    with world.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE mdl_enrol SET status = 1 WHERE id = {enabled}"))
+    assert list(shut_out(campaign)) == [both]
 
 
 def test_twice_changes_nothing_and_a_kill_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

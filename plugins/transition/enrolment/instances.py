@@ -1,7 +1,7 @@
 """Enrolment instances (Moodle table ``enrol``), as Moodle's own plugins create them."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from transition.campaign import Campaign
 from transition.enrolment.tables import arrival, cohort_space, cohort_student, own_cohort
 from transition.errors import TransitionError
+from transition.french import counted
+from transition.state import tables
 
 
 def own_instance(
@@ -37,10 +39,11 @@ def own_instance(
 
 
 def own_instances(campaign: Campaign, courses: Collection[int]) -> sa.Subquery:
-    """One instance a space, or a space and cohort, the oldest: columns ``courseid``, ``idnumber`` ('' for a database
-    platform) and ``enrolid``."""
+    """One instance a space, or a space and cohort, the oldest that is enabled if one is: columns ``courseid``,
+    ``idnumber`` ('' for a database platform) and ``enrolid``."""
     enrol = campaign.moodle["enrol"].alias("instance")
-    first = sa.func.min(enrol.c.id).label("enrolid")
+    enabled = sa.func.min(sa.case((enrol.c.status == 0, enrol.c.id)))
+    first = sa.func.coalesce(enabled, sa.func.min(enrol.c.id)).label("enrolid")
     if campaign.platform.enrolment == "database":
         query = sa.select(enrol.c.courseid, sa.literal("").label("idnumber"), first)
         wanted = query.where(enrol.c.courseid.in_(courses), own_instance(campaign, enrol))
@@ -70,6 +73,28 @@ def own_places(campaign: Campaign, courses: Collection[int]) -> tuple[sa.Join, s
         )  # fmt: skip
         joined = joined.join(cohort_student, belongs)
     return joined, instances
+
+
+def shut_out(campaign: Campaign) -> Iterator[str]:
+    """Spaces in scope with students whom disabled instances alone enrol, to whom Moodle opens nothing; in French."""
+    decision, enrol = tables.decision, campaign.moodle["enrol"].alias("instance_used")
+    reset = sa.and_(decision.c.run == campaign.run, decision.c.in_scope == sa.true(), decision.c.decision == "reset")
+    method = f"enrol_{campaign.platform.enrolment}"
+    with campaign.engine.connect() as connection:
+        courses = connection.execute(sa.select(decision.c.courseid).where(reset)).scalars().all()
+        joined, instances = own_places(campaign, courses)
+        students = (
+            sa.select(arrival.c.courseid, arrival.c.userid)
+            .select_from(joined.join(enrol, enrol.c.id == instances.c.enrolid))
+            .where(arrival.c.run == campaign.run)
+            .group_by(arrival.c.courseid, arrival.c.userid)
+            .having(sa.func.min(enrol.c.status) > 0)
+            .subquery()
+        )
+        query = sa.select(decision.c.code, sa.func.count()).join(students, students.c.courseid == decision.c.courseid)
+        for code, count in connection.execute(query.where(reset).group_by(decision.c.code).order_by(decision.c.code)):
+            who = counted(count, "étudiant d'Apogée n'y a", "étudiants d'Apogée n'y ont")
+            yield f"espace {code} : {who} pas accès, sa méthode d'inscription {method} est désactivée ; activez-la"
 
 
 def create_own_instances(connection: sa.Connection, campaign: Campaign, courses: Collection[int]) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from transition import caps, missing
 from transition.campaign import Campaign
 from transition.decisions import DECISION, DECISIONS
+from transition.enrolment.instances import shut_out
 from transition.enrolment.people import planned_arrivals
 from transition.etherpad import pads
 from transition.french import counted, moment, number
@@ -93,7 +94,7 @@ class _Grid:
 
 
 def _parts(campaign: Campaign) -> list[str | _Grid]:
-    plan = summarise(campaign)
+    plan, shut = summarise(campaign), list(shut_out(campaign))
     decisions = ", ".join(counted(plan.decisions.get(key, 0), DECISION[key], text) for key, text in DECISIONS.items())
     parts: list[str | _Grid] = [
         f"PLAN — {campaign.platform.label}, année {campaign.year}-{campaign.year + 1}",
@@ -108,6 +109,8 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         _more(
             len(plan.held) - _HELD_SHOWN, "autre espace différé ou en attente", "autres espaces différés ou en attente"
         ),
+        *(f"  {sentence}." for sentence in shut[:_HELD_SHOWN]),
+        _more(len(shut) - _HELD_SHOWN, "autre espace fermé aux étudiants", "autres espaces fermés aux étudiants"),
         f"En tout : {counted(plan.rows, 'ligne', 'lignes')} à déplacer dans"
         f" {counted(len(plan.by_space), 'espace', 'espaces')}.",
         pads.sentence(campaign),
