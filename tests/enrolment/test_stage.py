@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.enrolment.conftest import WRITTEN
-from tests.enrolment.test_nightly import cohort
+from tests.enrolment.test_nightly import cohort, detail
 from tests.enrolment.world import Registration, World
 from transition.campaign import Campaign
 from transition.enrolment import stage
@@ -115,6 +115,24 @@ def test_the_instance_is_created_where_missing(world: World) -> None:
     }
     assert row["name"] is None
     assert world.row("user_enrolments", userid=new)["enrolid"] == row["id"]
+
+
+def test_who_comes_back_by_a_link_is_announced(world: World) -> None:
+    """Users 9, 11 and others leave the space, which is linked to one that is deferred and to one that is archived."""
+    for other in (7, ARCHIVED):
+        link = world.add("enrol", courseid=SPACE, enrol="meta", customint1=other, sortorder=9, status=0)
+        for userid in (9, 11):
+            world.add("user_enrolments", enrolid=link, userid=userid)
+    before = world.enrolled(7)
+    campaign = prepared(world, [REPEATER], {SPACE: "reset", ARCHIVED: "archive", 7: "defer"})
+    stage.enrolment(campaign)
+    assert not {9, 11} & set(world.enrolled(SPACE))
+    assert world.enrolled(7) == before
+    left = {userid for userid, standing in world.standings(campaign, SPACE).items() if standing == "leaving"}
+    back = len(left & set(before))
+    assert 2 < back < len(left)
+    said = f" {back} étudiants sortis reviendront par le lien (enrol_meta) de leur espace à un espace non réinitialisé"
+    assert said in detail(campaign)
 
 
 @pytest.mark.parametrize("method", ["database", "cohort"])

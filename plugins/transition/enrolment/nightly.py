@@ -19,6 +19,11 @@ _HELD = (
     "étudiants sortis reviendront par une cohorte qui tient aussi des inscriptions à garder (espace non réinitialisé,"
     " enseignant) : ne la videz pas",
 )
+_LINKED = (
+    "étudiant sorti reviendra par le lien (enrol_meta) de son espace à un espace non réinitialisé où il reste inscrit",
+    "étudiants sortis reviendront par le lien (enrol_meta) de leur espace à un espace non réinitialisé où ils restent"
+    " inscrits",
+)
 _ELSEWHERE = (
     "inscription viendra des cohortes remplies, la nuit prochaine, dans un autre espace qui leur est lié",
     "inscriptions viendront des cohortes remplies, la nuit prochaine, dans d'autres espaces qui leur sont liés",
@@ -31,6 +36,7 @@ def synchronised(campaign: Campaign) -> str:
     said = (
         (_coming_back(campaign, ~held), _BACK),
         (_coming_back(campaign, held), _HELD),
+        (_coming_back_by_link(campaign), _LINKED),
         (_expected_elsewhere(campaign), _ELSEWHERE),
     )
     with campaign.engine.connect() as connection:
@@ -51,6 +57,27 @@ def _coming_back(campaign: Campaign, which: sa.ColumnElement[bool]) -> sa.Select
         .where(decision.c.run == campaign.run, decision.c.in_scope == sa.true(), which)
         .where(_left(campaign, decision.c.courseid, member.c.userid))
     )
+
+
+def _coming_back_by_link(campaign: Campaign) -> sa.Select[int]:
+    """Number of students who left a space in scope that enrol_meta links to one out of scope, where they are still."""
+    decision, other = tables.decision, tables.decision.alias("other_decision")
+    enrol, ue = campaign.moodle["enrol"], campaign.moodle["user_enrolments"]
+    link = enrol.alias("link")
+    linked = sa.and_(link.c.courseid == decision.c.courseid, link.c.enrol == "meta", link.c.status == 0)
+    reset = sa.and_(other.c.run == campaign.run, other.c.courseid == link.c.customint1, other.c.in_scope == sa.true())
+    # A link takes over every enrolment of the other space but those by a link of its own.
+    still = sa.and_(enrol.c.courseid == link.c.customint1, enrol.c.enrol != "meta")
+    students = (
+        sa.select(decision.c.courseid, ue.c.userid)
+        .select_from(
+            decision.join(link, linked).outerjoin(other, reset).join(enrol, still).join(ue, ue.c.enrolid == enrol.c.id)
+        )
+        .where(decision.c.run == campaign.run, decision.c.in_scope == sa.true(), other.c.courseid.is_(None))
+        .where(_left(campaign, decision.c.courseid, ue.c.userid))
+        .distinct()
+    )
+    return sa.select(sa.func.count()).select_from(students.subquery())
 
 
 def _left(campaign: Campaign, courseid: sa.ColumnElement[int], userid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
