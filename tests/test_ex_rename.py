@@ -1,6 +1,7 @@
 """Spaces that left the model: prefix, Archives, teachers kept, as Moodle itself would leave its tables."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,16 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.enrolment.conftest import WRITTEN, enrolment_moodle, world  # noqa: F401  (fixtures)
+from tests.enrolment.nightly import enrol_cohort
+from tests.enrolment.test_nightly import STEP, cohort, members
 from tests.enrolment.world import Registration, World
-from transition import ex_rename
+from transition import ex_rename, snapshot
 from transition.campaign import Campaign
+from transition.enrolment import stage
 from transition.enrolment.people import record_people
-from transition.enrolment.tables import ex_change
+from transition.enrolment.tables import ex_change, ex_link
 from transition.errors import TransitionError
 from transition.ex_names import TRIES, idnumbers, prefixed, shortnames
+from transition.ex_return import bring_back
 from transition.moodle.categories import create_category, fix_sortorder, move_context
 from transition.restore.names import put_name_back
-from transition.state import tables
+from transition.state import schema, tables
 
 SPACE, SIBLING, CONTEXT = 3, 2, 51  # LI3INF02, left the model; LI3INF01, in the same category
 ARCHIVES, CATEGORY = 9, 4
@@ -299,3 +304,57 @@ def test_any_moves_leave_paths_ranks_and_counts_right(world: World, moves: list[
             move_context(connection, moodle, courseid, category)
             fix_sortorder(connection, moodle, (left, category), 10_000)
     assert_as_moodle_keeps_it(world)
+
+
+def test_a_cohort_that_is_filled_again_enrols_nobody_in_an_archived_space(world: World) -> None:  # noqa: F811
+    new, prof = world.add_user("e26000001"), world.add_user("prof")
+    ours, other = cohort(world, STEP, [8, 9], [SIBLING, SPACE]), cohort(world, "TUTORAT", [11], [SPACE])
+    link = world.row("enrol", enrol="cohort", courseid=SPACE, customint1=ours)
+    world.add("cohort_members", cohortid=ours, userid=prof, timeadded=1)
+    world.add("user_enrolments", enrolid=link["id"], userid=prof)
+    world.assign("editingteacher", CONTEXT, prof, "enrol_cohort", link["id"])
+    before = world.rows("enrol")
+    campaign = world.with_platform(enrolment="cohort", cohorts="etape").campaign()
+    world.decide(campaign, {SPACE: "archive", SIBLING: "reset"})
+    registered = [Registration(name, "LI3INF01", name) for name in ("22300003", "e26000001")]
+    world.feed(campaign, registered, etapes=[("LI3INF01", STEP, "140")])
+    record_people(campaign)
+    world.freeze(campaign)
+    of_run = sa.select(tables.progress.c.table_name).where(tables.progress.c.run == campaign.run)
+    with campaign.engine.connect() as connection:
+        keyed = set(connection.execute(of_run).scalars())
+    snapshot.take(campaign, keyed, ())
+    for _ in range(2):
+        ex_rename.ex_rename(campaign)
+        stage.enrolment(campaign)
+    assert [finding for compare in snapshot.differences(campaign) for finding in compare()] == []
+    assert members(world, ours) == {8, new, prof}
+    assert members(world, other) == {11}
+    assert world.row("enrol", id=link["id"]) == {**link, "status": 1}
+    assert [row for row in world.rows("enrol") if row["id"] != link["id"]][: len(before) - 1] == [
+        row for row in before if row["id"] != link["id"]
+    ]
+    # Those of cohorts that the campaign does not know, and a role that is the person's by hand.
+    expected = {*(("enrol", SPACE, userid) for userid in (11, 12, 13)), ("unassign", SPACE, prof)}
+    assert {change for change in enrol_cohort(world) if change[1] == SPACE} == expected
+    assert (world.enrolled(SPACE, status=0)[prof], world.enrolled(SPACE)[3]) == (
+        {"cohort", "manual"},
+        {"database", "manual"},
+    )
+    (entry,) = [detail for courseid, detail in journalled(campaign, "archived") if courseid == SPACE]
+    assert entry.endswith(" ; 1 inscription par cohorte désactivée")
+
+    def status() -> int:
+        return int(world.row("enrol", id=link["id"])["status"])
+
+    following = replace(campaign, year=2027, run_id="2027")
+    schema.upgrade(following)
+    with following.engine.begin() as connection:
+        bring_back(connection, following, "essai", SPACE)
+    assert status() == 0, "its code is in the model again"
+    put_name_back(following, SPACE)
+    assert status() == 1, "as in Archives"
+    put_name_back(campaign, SPACE)
+    assert world.row("enrol", id=link["id"]) == link
+    with campaign.engine.connect() as connection:
+        assert connection.execute(sa.select(ex_link)).all() == []

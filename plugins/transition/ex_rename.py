@@ -12,6 +12,7 @@ from transition.decisions import deciding_categories, still_excluded
 from transition.enrolment.keep_teachers import keep_teachers
 from transition.errors import TransitionError
 from transition.ex_changes import NAMES, remember
+from transition.ex_links import disable, filling_links
 from transition.ex_names import ARCHIVED_PREFIX, idnumbers, last_year, prefixed, shortnames, year_category
 from transition.ex_return import bring_back, coming_back
 from transition.french import counted
@@ -26,11 +27,12 @@ Spaces = list[tuple[int, str]]  # course id, code
 def ex_rename(campaign: Campaign) -> None:
     """Archive the spaces in scope whose decision is ``archive``: prefix, category, teachers enrolled by hand.
 
-    They go to « Archives <last year> » below Archives, created if it is missing. Spaces in scope that an earlier
-    campaign archived and that are to be reset get their name and category back. What a space was before is kept in
-    ``state.ex_change``. Visibility stays. One transaction a space: run again, only what is missing is done. A space
-    that was excluded since the plan is skipped. One that fails is journalled and does not block the others; the stage
-    then fails with a sentence that names them.
+    They go to « Archives <last year> » below Archives, created if it is missing; cohorts that the campaign fills for
+    other spaces enrol nobody there any more. Spaces in scope that an earlier campaign archived and that are to be reset
+    get their name, category and cohorts back. What a space was before is kept in ``state.ex_change`` and ``ex_link``.
+    Visibility stays. One transaction a space: run again, only what is missing is done. A space that was excluded since
+    the plan is skipped. One that fails is journalled and does not block the others; the stage then fails with a
+    sentence that names them.
     """
     campaign.check_frozen()
     with campaign.lock(STAGE), journal.stage(campaign, STAGE) as closing:
@@ -112,11 +114,13 @@ def _archive(connection: sa.Connection, campaign: Campaign, courseid: int, archi
     place = _locked(connection, campaign.moodle["course_categories"], target)
     before = _locked(connection, course, courseid)
     names = _new_names(connection, campaign, before)
-    kept = keep_teachers(connection, campaign, courseid)
+    links = filling_links(connection, campaign, courseid)
+    kept = keep_teachers(connection, campaign, courseid, links)
     moves = not _is_below(connection, campaign, before.category, archives)
     if not moves and all(getattr(before, name) == names[name] for name in NAMES):
         return
     remember(connection, campaign, before, {**names, "visible": before.visible})
+    disable(connection, campaign, courseid, links)
     moment = int(time.time())
     values: dict[str, Any] = {**names, "timemodified": moment}
     if moves:
@@ -129,6 +133,10 @@ def _archive(connection: sa.Connection, campaign: Campaign, courseid: int, archi
     detail = f"{before.shortname} devient {names['shortname']}" + (
         f" ; {counted(kept, 'enseignant inscrit', 'enseignants inscrits')} à la main" if kept else ""
     )
+    if links:
+        detail += (
+            f" ; {counted(len(links), 'inscription par cohorte désactivée', 'inscriptions par cohorte désactivées')}"
+        )
     journal.record(connection, campaign, STAGE, "archived", courseid=courseid, table_name="course", detail=detail)
 
 

@@ -9,6 +9,7 @@ from transition.campaign import Campaign
 from transition.decisions import deciding_categories, looks_archived, read_spaces
 from transition.errors import TransitionError
 from transition.ex_changes import archived_before, last_change, obstacles, put_back, remember
+from transition.ex_links import undo
 from transition.state import tables
 
 
@@ -42,6 +43,7 @@ def bring_back(connection: sa.Connection, campaign: Campaign, stage: str, course
         raise TransitionError(" ; ".join(found))
     before, written = put_back(connection, campaign, change, int(time.time()))
     remember(connection, campaign, before, written, change)
+    undo(connection, campaign, courseid, change.year, campaign.year)
     journal.record(
         connection, campaign, stage, "returned", courseid=courseid, table_name="course",
         detail=f"{before.shortname} redevient {written['shortname']}, archivé par la campagne {change.year}",

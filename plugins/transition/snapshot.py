@@ -39,6 +39,7 @@ _IN_SCOPE = {
         "visibleold",  # of a space that the expiry hid and that comes back from Archives
     },
     "context": {"path", "depth"},
+    "enrol": {"status"},  # of a cohort's link to a space that is archived, or that comes back
     "user_enrolments": {"status", "timestart", "timeend", "modifierid", "timemodified"},
 }
 # Tables that the campaign adds rows to.
@@ -141,5 +142,7 @@ def _inside(campaign: Campaign, name: str, table: sa.Table, aside: Collection[in
         return table.c.id.in_(
             sa.select(space.c.contextid).where(space.c.run == campaign.run, space.c.courseid.in_(courses))
         )
+    if name == "enrol":
+        return table.c.courseid.in_(courses)
     enrol = campaign.moodle["enrol"]
     return table.c.enrolid.in_(sa.select(enrol.c.id).where(enrol.c.courseid.in_(courses)))

@@ -1,6 +1,7 @@
-"""Teachers of an archived space, enrolled by hand before the space leaves the feed of enrol_database."""
+"""Teachers of an archived space, enrolled by hand before what enrols them lets them go."""
 
 import time
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
@@ -10,26 +11,27 @@ from transition.enrolment.standing import teaches
 from transition.rules.compile import COURSE
 
 
-def keep_teachers(connection: sa.Connection, campaign: Campaign, courseid: int) -> int:
-    """Enrol by hand whoever teaches in a space through enrol_database; returns the number of enrolments added.
+def keep_teachers(connection: sa.Connection, campaign: Campaign, courseid: int, links: Collection[int]) -> int:
+    """Enrol by hand whoever teaches in a space through enrol_database, or through one of its instances ``links``, which
+    are about to be disabled; returns the number of enrolments added.
 
     Once the space is out of the feed, enrol_database unenrols everybody it enrolled, teachers too. The status and the
     window of the enrolment, and every teaching role that the plugin gave in the course, are written again as
     enrol_manual writes them (no component, item 0). What is there already stays as it is, but for a suspension that the
     other enrolment made harmless until now.
     """
-    fed = _fed_teachers(campaign, courseid)
+    fed = _fed_teachers(campaign, courseid, links)
     if connection.execute(fed.limit(1)).first() is None:
         return 0
     instance = add_manual_instance(connection, campaign, courseid)
     added = _add_enrolments(connection, campaign, fed.subquery(), instance)
     _reactivate(connection, campaign, fed.subquery(), instance)
-    _add_roles(connection, campaign, courseid)
+    _add_roles(connection, campaign, courseid, links)
     return added
 
 
-def _fed_teachers(campaign: Campaign, courseid: int) -> sa.Select[int, int, int, int]:
-    """Users who hold a teaching role in the course and an enrolment by enrol_database: userid, status, window."""
+def _fed_teachers(campaign: Campaign, courseid: int, links: Collection[int]) -> sa.Select[int, int, int, int]:
+    """Users who hold a teaching role in the course and such an enrolment: userid, status, window."""
     enrol, ue, ra, role = (campaign.moodle[name] for name in ("enrol", "user_enrolments", "role_assignments", "role"))
     teaching = sa.exists().where(
         ra.c.contextid == _context(campaign, courseid), ra.c.userid == ue.c.userid,
@@ -43,7 +45,7 @@ def _fed_teachers(campaign: Campaign, courseid: int) -> sa.Select[int, int, int,
             sa.case((sa.func.min(ue.c.timeend) == 0, 0), else_=sa.func.max(ue.c.timeend)).label("timeend"),
         )
         .select_from(enrol.join(ue, ue.c.enrolid == enrol.c.id))
-        .where(enrol.c.courseid == courseid, enrol.c.enrol == "database", teaching)
+        .where(enrol.c.courseid == courseid, sa.or_(enrol.c.enrol == "database", enrol.c.id.in_(links)), teaching)
         .group_by(ue.c.userid)
     )
 
@@ -80,7 +82,7 @@ def _reactivate(connection: sa.Connection, campaign: Campaign, fed: sa.Subquery,
     )
 
 
-def _add_roles(connection: sa.Connection, campaign: Campaign, courseid: int) -> None:
+def _add_roles(connection: sa.Connection, campaign: Campaign, courseid: int, links: Collection[int]) -> None:
     ra, role = campaign.moodle["role_assignments"], campaign.moodle["role"]
     held = ra.alias("held")
     by_hand = sa.exists().where(
@@ -96,7 +98,12 @@ def _add_roles(connection: sa.Connection, campaign: Campaign, courseid: int) -> 
         sa.select(*values.values())
         .select_from(ra.join(role, role.c.id == ra.c.roleid))
         .where(
-            ra.c.contextid == _context(campaign, courseid), ra.c.component == "enrol_database", teaches(role), ~by_hand
+            ra.c.contextid == _context(campaign, courseid),
+            teaches(role),
+            ~by_hand,
+            sa.or_(
+                ra.c.component == "enrol_database", sa.and_(ra.c.component == "enrol_cohort", ra.c.itemid.in_(links))
+            ),
         )
         .distinct()
         .order_by(ra.c.userid, ra.c.roleid)

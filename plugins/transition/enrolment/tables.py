@@ -95,3 +95,12 @@ ex_change = state_table(
     sa.Column("visible", sa.SmallInteger, nullable=False),
     sa.Column("new_visible", sa.SmallInteger, nullable=False),  # what the campaign, or the expiry after it, wrote
 )
+
+ex_link = state_table(
+    "ex_link",  # the instances of enrol_cohort that the campaign of that year disabled, or enabled again
+    sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),
+    _courseid(),
+    sa.Column("enrolid", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),  # before
+    sa.Column("new_status", sa.SmallInteger, nullable=False),  # what the campaign wrote
+)

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from transition import journal
 from transition.campaign import Campaign
 from transition.ex_changes import change_of, obstacles, put_back, remember
+from transition.ex_links import undo
 from transition.restore.put_back import STAGE
 
 
@@ -27,6 +28,7 @@ def put_name_back(campaign: Campaign, courseid: int) -> bool:
         before, written = put_back(connection, campaign, change, change.timemodified)
         if change.archived_in is not None:
             remember(connection, campaign, before, written, change)
+        undo(connection, campaign, courseid, change.year, change.archived_in)
         journal.record(
             connection, campaign, STAGE, "renamed", courseid=courseid, table_name="course",
             detail=f"{before.shortname} redevient {written['shortname']}",

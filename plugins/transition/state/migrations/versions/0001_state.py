@@ -115,6 +115,14 @@ def upgrade() -> None:
         sa.Column("new_visible", sa.SmallInteger(), nullable=False),
     )
     _create(
+        "ex_link",
+        sa.Column("year", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("courseid", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("enrolid", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("new_status", sa.SmallInteger(), nullable=False),
+    )
+    _create(
         "exception_calendrier",
         sa.Column("lot_id", sa.String(100), primary_key=True),
         sa.Column("ligne", sa.Integer(), primary_key=True, autoincrement=False),
