@@ -178,7 +178,8 @@ def needed_elsewhere(campaign: Campaign, member: sa.FromClause, aside: Collectio
 def cohorts_to_keep(campaign: Campaign) -> sa.Select[int]:
     """Ids of the cohorts with such a member: whoever empties them unenrols that person there."""
     joined, _, enrol, stays = _staying_enrolments(campaign, ())
-    return sa.select(enrol.c.customint1).select_from(joined).where(stays).distinct()
+    named = enrol.c.customint1.is_not(None)  # a NULL would hide every cohort from NOT IN
+    return sa.select(enrol.c.customint1).select_from(joined).where(stays, named).distinct()
 
 
 def _staying_enrolments(
