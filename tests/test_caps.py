@@ -22,6 +22,7 @@ from transition.apogee.stage import apogee_sync
 from transition.campaign import Campaign, now
 from transition.caps import KINDS, PLATFORM, Crossing, Figure, crossings, refuse_same_person
 from transition.enrolment.people import record_people
+from transition.enrolment.tables import ex_change
 from transition.errors import TransitionError
 from transition.platforms import Limits, load_platform, platform_names
 from transition.report.plan_table import crossed_lines, plan_markdown, plan_table
@@ -178,6 +179,16 @@ def test_the_figures_on_the_real_database(world: World) -> None:  # noqa: F811
         values = {"year": YEAR, "courseid": EXCLUDED, "run": campaign.run, "verified_at": now()}
         connection.execute(sa.insert(tables.space_reset).values(values))
     assert found(campaign)["archived_share", PLATFORM] == (1, 4)
+    # One that came back from Archives this year is a change of the year as well, and not archived.
+    for archived_in, count in ((YEAR - 1, 1), (None, 2)):
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.delete(ex_change))
+            words = ("fullname", "shortname", "idnumber")
+            names = dict.fromkeys((*words, *(f"new_{word}" for word in words)), "")
+            numbers = dict.fromkeys(("category", "place", "timemodified", "visible", "new_visible"), 1)
+            row = {"year": YEAR, "courseid": EXCLUDED, "run": campaign.run, "at": now(), "archived_in": archived_in}
+            connection.execute(sa.insert(ex_change).values(**row, **names, **numbers))
+        assert found(campaign)["archived_share", PLATFORM] == (count, 4)
 
     # Who only changes spaces is not unenrolled.
     world.feed(campaign, [Registration(f"223000{n:02}", "AUTRE", f"223000{n:02}") for n in range(1, 25)])

@@ -201,10 +201,11 @@ def _archived(connection: sa.Connection, campaign: Campaign) -> list[Figure]:
     archives nothing itself has nothing to approve.
     """
     decision, done = tables.decision, tables.space_reset
+    of_year = sa.and_(ex_change.c.year == done.c.year, ex_change.c.courseid == done.c.courseid)
     joined = (
         _with_component(decision)
         .outerjoin(done, sa.and_(done.c.year == campaign.year, done.c.courseid == decision.c.courseid))
-        .outerjoin(ex_change, sa.and_(ex_change.c.year == done.c.year, ex_change.c.courseid == done.c.courseid))
+        .outerjoin(ex_change, sa.and_(of_year, ex_change.c.archived_in.is_(None)))  # else it came back from Archives
     )
     mine = decision.c.decision == "archive"
     archives = sa.or_(mine, ex_change.c.courseid.is_not(None)).label("archives")
