@@ -8,11 +8,14 @@ import sqlalchemy as sa
 
 from tests.enrolment.nightly import enrol_cohort, enrol_database
 from tests.enrolment.world import Registration, World
+from transition import caps
 from transition.campaign import Campaign
 from transition.create_spaces import left
 from transition.enrolment import stage
 from transition.enrolment.people import record_people
 from transition.move import archive_table
+from transition.report import differences
+from transition.report.space_lines import read_lines, read_people
 from transition.state import tables
 
 CODES = {2: "LI3INF01", 3: "LI3INF02", 4: "L1MAT101", 5: "M1DRO201", 6: "LETL2H03", 7: "M2CHI305"}
@@ -150,6 +153,27 @@ def test_by_etape(world: World) -> None:
     with campaign.engine.connect() as connection:
         gone = connection.execute(sa.select(archived.c.userid, archived.c.cohortid).order_by(archived.c.userid)).all()
     assert gone == [(9, ours), (10, older), (12, ours), (13, lettered)]
+
+
+def test_the_differences_count_who_is_enrolled_by_etape(world: World) -> None:
+    """More people are to be enrolled than have registered for the space itself: never fewer than nobody is there."""
+    world.add_user("e26000001")
+    campaign = world.with_platform(enrolment="cohort", cohorts="etape").campaign()
+    world.decide(campaign, dict.fromkeys((2, MATHS), "reset"))
+    registered = [REPEATER, Registration("26000001", "L1MAT101", "e26000001")]
+    world.feed(campaign, registered, etapes=[("LI3INF01", STEP, "140"), ("L1MAT101", STEP, "140")])
+    record_people(campaign)
+    caps.record(campaign)
+
+    def numbers() -> dict[object, tuple[object, ...]]:
+        """Registered, accounts known and unknown, enrolled in Moodle, still to enrol; by code."""
+        rows = differences._enrolments(campaign, read_lines(campaign, read_people(campaign)))
+        return {code: tuple(counts) for _, code, _, *counts in rows}
+
+    assert numbers() == {"LI3INF01": (1, 1, 0, 0, 2), "L1MAT101": (1, 1, 0, 0, 2)}
+    world.freeze(campaign)
+    stage.enrolment(campaign)
+    assert numbers() == {"LI3INF01": (1, 1, 0, 2, 0), "L1MAT101": (1, 1, 0, 2, 0)}
 
 
 def test_of_one_version_and_through_a_space_out_of_scope(world: World) -> None:

@@ -12,6 +12,7 @@ from transition import storage
 from transition.campaign import Campaign
 from transition.decisions import DECISION, DECISIONS
 from transition.enrolment.people import planned_arrivals, registered_students
+from transition.enrolment.tables import arrival
 from transition.report import maquette, teachers
 from transition.report.space_lines import (
     ARRIVING,
@@ -175,12 +176,23 @@ def _to_check(campaign: Campaign, lines: Iterable[SpaceLine]) -> Iterator[tuple[
 
 
 def _enrolments(campaign: Campaign, lines: Iterable[SpaceLine]) -> Iterator[tuple[Value, ...]]:
-    """The spaces that get students: who is registered, whose account is known, who is enrolled at this moment."""
-    registered, missing = registered_students(campaign), planned_arrivals(campaign)
+    """The spaces that get students: who is registered, whose account is known, who is enrolled at this moment.
+
+    Who is to be enrolled is not always who registered for the space: by étape, it is everybody of its étapes.
+    """
+    registered, expected, missing = registered_students(campaign), _expected(campaign), planned_arrivals(campaign)
     for line in lines:
         if line.in_scope and line.decision == "reset":
             all_of_them, known = registered.get(line.courseid, (0, 0))
             left = missing.get(line.courseid, 0)
+            present = expected.get(line.courseid, 0) - left
             yield (
-                line.component, line.code, line.after.name, all_of_them, known, all_of_them - known, known - left, left,
+                line.component, line.code, line.after.name, all_of_them, known, all_of_them - known, present, left,
             )  # fmt: skip
+
+
+def _expected(campaign: Campaign) -> dict[int, int]:
+    """By course id, how many students the enrolment puts into a space, or leaves in it."""
+    query = sa.select(arrival.c.courseid, sa.func.count()).where(arrival.c.run == campaign.run)
+    with campaign.engine.connect() as connection:
+        return dict(connection.execute(query.group_by(arrival.c.courseid)).all())
