@@ -93,6 +93,30 @@ def test_wrong_rules_are_seen_before_anything_moves(refusal: str) -> None:
     assert {re.sub(r"\d+ lignes", "{} lignes", finding) for finding in findings} == left
 
 
+def test_one_row_is_seen_however_many_declared_ones_go(campaign: Campaign, refusal: str) -> None:
+    """Hundreds of files that an entry would keep go by a rule: one that nothing explains is no more hidden by them."""
+    assert refusal
+    query = (
+        "SELECT MIN(f.id), MIN(s.userid) FROM mdl_files f"
+        " JOIN mdl_context x ON x.id = f.contextid AND x.contextlevel = 70"
+        " JOIN mdl_course_modules m ON m.id = x.instanceid"
+        f" JOIN {campaign.state_name('standing')} s ON s.courseid = m.course AND s.standing = 'leaving'"
+        f" WHERE f.component = 'mod_resource' AND s.run = {campaign.run}"
+    )
+    with campaign.engine.begin() as connection:
+        file, student = connection.exec_driver_sql(query).one()
+        owner = connection.exec_driver_sql(f"SELECT userid FROM mdl_files WHERE id = {file}").scalar()
+        connection.exec_driver_sql(f"UPDATE mdl_files SET userid = {student} WHERE id = {file}")
+    try:
+        with pytest.raises(TransitionError) as caught:
+            run_chain(campaign, ["plan"])
+    finally:
+        with campaign.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE mdl_files SET userid = :u WHERE id = :f"), {"u": owner, "f": file})
+    _, *findings = str(caught.value).splitlines()
+    assert findings == [f"  - espace {SPACE} : 1 ligne resterait dans files, sans motif pour la garder"]
+
+
 def test_the_verification_refuses_what_is_left(purged: Search) -> None:
     campaign = purged.campaign
     source, gone = campaign.moodle["quiz_grades"], archive_table(campaign, "quiz_grades")
@@ -135,7 +159,7 @@ def test_one_student_left_is_enough(purged: Search) -> None:
             found = list(left_in(connection, purged, name))
             connection.rollback()
             assert found, name
-            assert all("1 ligne " in finding for finding in found)
+            assert all("1 ligne " in finding.text for finding in found)
 
 
 def test_rows_taken_from_another_space_are_seen(purged: Search) -> None:

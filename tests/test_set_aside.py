@@ -26,6 +26,7 @@ from transition.errors import TransitionError
 from transition.files import rules_folder
 from transition.keys import count_keys, frozen_keys
 from transition.plan import is_frozen
+from transition.rules.kept import kept_file
 from transition.spaces import record_contexts
 from transition.state import schema, tables
 
@@ -257,6 +258,39 @@ def test_a_cohort_keeps_those_whom_it_enrols_in_a_space_set_aside(
         ).scalar_one()
     back = 3 if aside == L1MAT101 else 4
     assert f"{back} étudiants sortis reviendront par une cohorte qui tient aussi des inscriptions à garder" in said
+
+
+def test_a_row_left_in_a_space_keeps_the_others_from_nothing(
+    real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the plan and the freeze, somebody who is a student now takes over a teacher's file."""
+    campaign = whole_campaign(real_moodle, tmp_path)
+    run_chain(campaign, BEFORE_FREEZE)
+    stray = (
+        "UPDATE mdl_files f JOIN mdl_context x ON x.id = f.contextid AND x.contextlevel = 70"
+        " JOIN mdl_course_modules m ON m.id = x.instanceid JOIN mdl_user u ON u.username = '22300003'"
+        f" SET f.userid = u.id WHERE f.component = 'mod_resource' AND f.filename <> '.' AND m.course = {LI3INF01}"
+    )
+    with real_moodle.begin() as connection:
+        strays = connection.exec_driver_sql(stray).rowcount
+    run_chain(campaign, ["freeze", "ex_rename", "purge", "file_contents", "enrolment"])
+    with pytest.raises(TransitionError) as caught:
+        run_chain(campaign, ["verify"])
+    intro, *findings = str(caught.value).splitlines()
+    assert intro.startswith("Transition non conforme (Ecampus) dans 1 espace, seuls les autres sont faits")
+    assert strays == 1
+    [finding] = findings
+    assert finding.startswith("  - espace LI3INF01 : 1 ligne reste dans files, sans motif pour la garder ; déclarez-la")
+    done = reset_spaces(campaign)
+    assert done.keys() == {L1MAT101}
+    shutil.copytree(rules_folder(), tmp_path / "rules")
+    shutil.copy(kept_file(), tmp_path)
+    with (tmp_path / "kept_tables.yaml").open("a", encoding="utf-8") as kept:
+        kept.write("  - {reason: Documents des étudiants, table: files, where: {component: mod_resource}}\n")
+    monkeypatch.setenv("TRANSITION_RULES", str(tmp_path / "rules"))
+    run_chain(campaign, ["verify"])
+    assert reset_spaces(campaign).keys() == {LI3INF01, L1MAT101}
+    assert reset_spaces(campaign)[L1MAT101] == done[L1MAT101], "of the first verification"
 
 
 class KilledError(Exception):

@@ -5,8 +5,7 @@ say (:mod:`transition.moodle.references`), so that what such a path missed is se
 expected empty in the spaces of the run, but for the rows that ``kept_tables.yaml`` declares, each with its reason.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
@@ -18,20 +17,31 @@ from transition.campaign import Campaign, now
 from transition.enrolment.groups import given_again
 from transition.french import counted
 from transition.key_views import at_spaces, is_view
-from transition.keys import frozen_keys
+from transition.keys import frozen_keys, temporary_keys
 from transition.location import Alias, Located, locate
 from transition.moodle.references import Place, References, Step
 from transition.move import archive_table
-from transition.rules.compile import matches
+from transition.rules.compile import Scope, matches
 from transition.rules.kept import kept_reasons, kept_rows, load_kept
 from transition.rules.model import KeptRows, Test, load_rules
 from transition.state import tables
+from transition.traces import all_traces
 
 # Columns that tell when Moodle wrote a row, in the tables that it writes at every page view.
 _MOMENTS = ("timecreated", "timeaccess", "timeend", "time")
-Check = Callable[[], Iterable[str]]  # returns what it found, French sentences
-_Finder = Callable[[sa.Connection, "Search", str], Iterator[str]]
 _IN_A_COURSE = (50, 70, 80)  # CONTEXT_COURSE, CONTEXT_MODULE, CONTEXT_BLOCK
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found. :param text: a French sentence. :param courseid: the one space it is about; None: no one."""
+
+    text: str
+    courseid: int | None = None
+
+
+Check = Callable[[], Iterable[Finding]]
+_Finder = Callable[[sa.Connection, "Search", str], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def leftovers(campaign: Campaign) -> Iterator[Check]:
             yield partial(_find, search, find, name)
 
 
-def _find(search: Search, find: _Finder, name: str) -> list[str]:
+def _find(search: Search, find: _Finder, name: str) -> list[Finding]:
     with search.campaign.engine.connect() as connection:
         return list(find(connection, search, name))
 
@@ -87,36 +97,41 @@ def prepare(campaign: Campaign) -> Search:
     )
 
 
-def foreseen(campaign: Campaign, lines: Mapping[tuple[str, str, int], int]) -> Iterator[str]:
+def foreseen(campaign: Campaign) -> Iterator[str]:
     """French findings on a plan, before anything moves: rows that it would leave without a reason.
 
-    Counts are compared, by table and space; tables that Moodle writes at every page view are left to :func:`leftovers`.
-    :param lines: rows planned, by rule, table and course id.
+    Row by row: among the rows that go are some that a declared entry would keep, so that numbers alone would let as
+    many others pass. Tables that Moodle writes at every page view are left to :func:`leftovers`.
     """
-    search = prepare(campaign)
-    planned: Counter[tuple[str, int]] = Counter()
-    for (_, table, courseid), count in lines.items():
-        planned[table, courseid] += count
+    search, traces = prepare(campaign), all_traces(campaign, Scope(campaign.run))
     with campaign.engine.connect() as connection:
         for name in sorted(search.names - search.live):
-            for (courseid, code), count in sorted(_unexpected(connection, search, name).items()):
-                if (left := count - planned[name, courseid]) > 0:
-                    rows = counted(left, "ligne resterait", "lignes resteraient")
-                    yield f"espace {code} : {rows} dans {name}, sans motif pour les garder"
+            keys = temporary_keys(connection, campaign, name, traces[name]) if name in traces else None
+            for (_, code), count in sorted(_unexpected(connection, search, name, keys).items()):
+                yield f"espace {code} : {_without_reason(name, count, 'ligne resterait', 'lignes resteraient')}"
 
 
-def left_in(connection: sa.Connection, search: Search, name: str) -> Iterator[str]:
+def left_in(connection: sa.Connection, search: Search, name: str) -> Iterator[Finding]:
     """What is left in one table."""
-    for (_, code), count in sorted(_unexpected(connection, search, name).items()):
-        rows = counted(count, "ligne reste", "lignes restent")
-        yield f"espace {code} : {rows} dans {name}, sans motif pour les garder"
+    for (courseid, code), count in sorted(_unexpected(connection, search, name).items()):
+        rows = _without_reason(name, count, "ligne reste", "lignes restent")
+        if_kept = "déclarez-la si elle doit rester" if count == 1 else "déclarez-les si elles doivent rester"
+        yield Finding(
+            f"espace {code} : {rows} ; {if_kept} (rows_kept d'une règle, rows de kept_tables.yaml), puis"
+            " « Réinitialiser » sur verify, avant que l'on n'y travaille",
+            courseid,
+        )
     for step in search.references.links(name):
         if step.parent in search.moved and (count := connection.execute(_orphans(search, name, step)).scalar_one()):
             rows = counted(count, "ligne reste", "lignes restent")
-            yield f"table {name} : {rows} sans parent, celui de {step.parent} étant parti"
+            yield Finding(f"table {name} : {rows} sans parent, celui de {step.parent} étant parti")
 
 
-def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[str]:
+def _without_reason(name: str, count: int, one: str, many: str) -> str:
+    return f"{counted(count, one, many)} dans {name}, sans motif pour {'la' if count == 1 else 'les'} garder"
+
+
+def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[Finding]:
     """Rows of one table that this run moved though they are, by what they say themselves, of another space."""
     keys, gone = frozen_keys(search.campaign, name), archive_table(search.campaign, name).alias("gone")
     here, mine = keys.join(gone, gone.c.id == keys.c.id), keys.c.run == search.campaign.run
@@ -130,14 +145,16 @@ def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[st
         query = query.where(mine, sa.or_(*conditions)).prefix_with("STRAIGHT_JOIN")
         if count := connection.execute(query).scalar():
             rows = counted(count, "ligne déplacée est", "lignes déplacées sont")
-            yield f"table {name} : {rows} d'un autre espace que celui de la règle, à restaurer"
+            yield Finding(f"table {name} : {rows} d'un autre espace que celui de la règle, à restaurer")
 
 
-def _unexpected(connection: sa.Connection, search: Search, name: str) -> dict[tuple[int, str], int]:
-    """Rows of one table that no declared entry keeps, by space (id and code)."""
+def _unexpected(
+    connection: sa.Connection, search: Search, name: str, planned: sa.Table | None = None
+) -> dict[tuple[int, str], int]:
+    """Rows of one table that no declared entry keeps, by space (id and code); ``planned``: keys of rows that go."""
     counts: dict[tuple[int, str], int] = {}
     for way in locate(search.campaign, name, _in_scope(search.campaign), search.references.indexed_places(name)):
-        for courseid, code, count in connection.execute(_undeclared(search, name, way)):
+        for courseid, code, count in connection.execute(_undeclared(search, name, way, planned)):
             counts[courseid, code] = max(count, counts.get((courseid, code), 0))
     return counts
 
@@ -149,8 +166,8 @@ def _in_scope(campaign: Campaign) -> sa.Select[*tuple[Any, ...]]:
     )
 
 
-def _undeclared(search: Search, name: str, way: Located) -> sa.Select[*tuple[Any, ...]]:
-    """Number of rows, by space, that no declared entry keeps."""
+def _undeclared(search: Search, name: str, way: Located, planned: sa.Table | None) -> sa.Select[*tuple[Any, ...]]:
+    """Number of rows, by space, that no declared entry keeps; those ``planned`` to go aside."""
     space = (way.spaces.c.courseid, way.spaces.c.code)
     stay = [_stays(search, way, entry) for entry in search.rows if entry.table == name]
     # IS NOT TRUE, not NOT: a NULL in a condition must not hide a row.
@@ -160,7 +177,11 @@ def _undeclared(search: Search, name: str, way: Located) -> sa.Select[*tuple[Any
         conditions.append(way.rows.c[moment] < search.since)
     if (given := given_again(search.campaign, name, way.rows)) is not None:
         conditions.append(~given)
-    query = sa.select(*space, sa.func.count(way.rows.c.id.distinct())).select_from(way.joins)
+    rows = way.joins
+    if planned is not None:
+        rows = rows.outerjoin(planned, planned.c.id == way.rows.c.id)
+        conditions.append(planned.c.id.is_(None))
+    query = sa.select(*space, sa.func.count(way.rows.c.id.distinct())).select_from(rows)
     return query.where(*conditions).group_by(*space)
 
 

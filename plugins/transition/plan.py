@@ -54,7 +54,7 @@ def plan(campaign: Campaign) -> None:
             refuse_all(
                 f"Le plan ({campaign.platform.label}) oublierait des traces ; corrigez les règles, ou déclarez"
                 " les lignes qui restent (rows_kept d'une règle, rows de kept_tables.yaml) :",
-                list(foreseen(campaign, lines)),
+                list(foreseen(campaign)),
             )
             store_ways(campaign, lines)
             pads.record(campaign)

@@ -1,6 +1,6 @@
 """Stage verify: nothing left, nothing lost, nothing else changed; whoever teaches still does."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from transition.etherpad import pads
 from transition.french import counted, number
 from transition.key_views import at_spaces, is_view
 from transition.keys import count_keys, frozen_keys, temporary_keys
-from transition.leftovers import Check, leftovers
+from transition.leftovers import Check, Finding, leftovers
 from transition.missing import created_spaces
 from transition.move import archive_table
 from transition.plan import load_lines
@@ -31,26 +31,25 @@ from transition.traces import all_traces
 def verify(campaign: Campaign) -> None:
     """Check the campaign's result on the database; raises one :class:`TransitionError` with every finding.
 
-    Spaces that the freeze set aside, or into which a disabled method lets nobody, end it red as well, once the others
-    are recorded as carried over.
+    A finding on one space keeps that one from being recorded as carried over; any other finding keeps them all. Spaces
+    that the freeze set aside, or into which a disabled method lets nobody, end it red as well. The others are recorded
+    first: a next run would move what their new students do.
     """
     campaign.check_frozen()
     with journal.stage(campaign, "verify") as closing:
-        of_campaign: tuple[Callable[[Campaign], Iterable[str]], ...] = (
-            _counts, _rewritten, _left, _people, _categories, unfilled_groups, pads.left, contents.left,
-            create_spaces.left,
-        )  # fmt: skip
-        checks: list[Check] = [partial(check, campaign) for check in of_campaign]
-        checks += [*leftovers(campaign), *snapshot.differences(campaign)]
-        findings = [finding for found in side_by_side(lambda check: list(check()), checks) for finding in found]
+        findings = _findings(campaign)
         closing["detail"] = counted(len(findings), "constat", "constats")
-        aside = [*_set_aside(campaign), *shut_out(campaign)]
+        texts, aside = [finding.text for finding in findings], [*_set_aside(campaign), *shut_out(campaign)]
+        unfit = {finding.courseid for finding in findings if finding.courseid is not None}
+        in_spaces = all(finding.courseid is not None for finding in findings)
+        if in_spaces:
+            _record_reset(campaign, unfit)
+        spaces = f" dans {counted(len(unfit), 'espace', 'espaces')}, seuls les autres sont faits" if in_spaces else ""
         refuse_all(
-            f"Transition non conforme ({campaign.platform.label}), et Moodle rouvre ensuite : traitez au plus vite, en"
-            " le refermant s'il le faut :",
-            [*findings, *aside] if findings else [],
+            f"Transition non conforme ({campaign.platform.label}){spaces}, et Moodle rouvre ensuite : traitez au plus"
+            " vite, en le refermant s'il le faut :",
+            [*texts, *aside] if texts else [],
         )
-        _record_reset(campaign)  # before the refusal below: a next run would move what these spaces' new students do
         refuse_all(
             f"Transition conforme ({campaign.platform.label}), mais des espaces restent à traiter ; corrigez ce que dit"
             " chacun. S'il y en a de mis de côté, lancez ensuite une nouvelle exécution, qui laissera les autres :",
@@ -58,11 +57,26 @@ def verify(campaign: Campaign) -> None:
         )
 
 
-def _record_reset(campaign: Campaign) -> None:
-    """From now on these spaces belong to the new year."""
+def _findings(campaign: Campaign) -> list[Finding]:
+    """All that the checks find, side by side."""
+    of_campaign: tuple[Callable[[Campaign], Iterable[str]], ...] = (
+        _counts, _rewritten, _categories, unfilled_groups, pads.left, contents.left, create_spaces.left,
+    )  # fmt: skip
+    checks: list[Check] = [partial(_of_no_space, partial(check, campaign)) for check in of_campaign]
+    checks += [partial(_left, campaign), partial(_people, campaign), *leftovers(campaign)]
+    checks += [partial(_of_no_space, compared) for compared in snapshot.differences(campaign)]
+    return [finding for found in side_by_side(lambda check: list(check()), checks) for finding in found]
+
+
+def _of_no_space(check: Callable[[], Iterable[str]]) -> list[Finding]:
+    return [Finding(text) for text in check()]
+
+
+def _record_reset(campaign: Campaign, unfit: Collection[int]) -> None:
+    """From now on these spaces belong to the new year, all of the run's but those ``unfit``."""
     decision, target = tables.decision, tables.space_reset
     in_scope = sa.select(decision.c.courseid).where(
-        decision.c.run == campaign.run, decision.c.in_scope == sa.true()
+        decision.c.run == campaign.run, decision.c.in_scope == sa.true(), decision.c.courseid.not_in(sorted(unfit))
     )  # fmt: skip
     with campaign.engine.begin() as connection:
         for spaces in (in_scope.subquery(), created_spaces(campaign).subquery()):
@@ -128,17 +142,18 @@ def _placed(connection: sa.Connection, campaign: Campaign, name: str, keyed: int
     return connection.execute(archived).scalar_one(), connection.execute(left).scalar_one()
 
 
-def _left(campaign: Campaign) -> Iterator[str]:
+def _left(campaign: Campaign) -> Iterator[Finding]:
     """What the rules would still move, aside from `live` ones, whose rows Moodle itself goes on writing."""
     live = {rule.rule for rule in load_rules() if rule.live}
     with campaign.engine.connect() as connection:
         for name, traces in all_traces(campaign, Scope(campaign.run)).items():
             keys = temporary_keys(connection, campaign, name, [trace for trace in traces if trace.rule not in live])
             for (rule, courseid), rows in count_keys(connection, keys).items():
-                yield f"espace {courseid}, règle {rule} : {counted(rows, 'ligne reste', 'lignes restent')} dans {name}"
+                left = counted(rows, "ligne reste", "lignes restent")
+                yield Finding(f"espace {courseid}, règle {rule} : {left} dans {name}", courseid)
 
 
-def _people(campaign: Campaign) -> Iterator[str]:
+def _people(campaign: Campaign) -> Iterator[Finding]:
     """Teachers kept all they had; enrolled = registered and known; the others are out."""
     moodle, decision = campaign.moodle, tables.decision
     enrol, ue, ra, role = moodle["enrol"], moodle["user_enrolments"], moodle["role_assignments"], moodle["role"]
@@ -153,9 +168,10 @@ def _people(campaign: Campaign) -> Iterator[str]:
         arrival.c.run == campaign.run, arrival.c.courseid == enrol.c.courseid, arrival.c.userid == ue.c.userid
     )
     enrolments = decision.join(enrol, enrol.c.courseid == decision.c.courseid).join(ue, ue.c.enrolid == enrol.c.id)
-    strangers = sa.select(decision.c.code, sa.func.count()).select_from(enrolments).where(here, ~teaching, ~registered)
+    space_of = (decision.c.courseid, decision.c.code)
+    strangers = sa.select(*space_of, sa.func.count()).select_from(enrolments).where(here, ~teaching, ~registered)
     missing = (
-        sa.select(decision.c.code, sa.func.count())
+        sa.select(*space_of, sa.func.count())
         .select_from(
             decision.join(
                 arrival, sa.and_(arrival.c.run == decision.c.run, arrival.c.courseid == decision.c.courseid)
@@ -172,12 +188,12 @@ def _people(campaign: Campaign) -> Iterator[str]:
         )
     )  # fmt: skip
     with campaign.engine.connect() as connection:
-        for code, count in connection.execute(strangers.group_by(decision.c.code)):
+        for courseid, code, count in connection.execute(strangers.group_by(*space_of)):
             left = counted(count, "inscription reste", "inscriptions restent")
-            yield f"espace {code} : {left} sans inscription pédagogique ni enseignement"
-        for code, count in connection.execute(missing.group_by(decision.c.code)):
+            yield Finding(f"espace {code} : {left} sans inscription pédagogique ni enseignement", courseid)
+        for courseid, code, count in connection.execute(missing.group_by(*space_of)):
             absent = counted(count, "étudiant d'Apogée n'est pas inscrit", "étudiants d'Apogée ne sont pas inscrits")
-            yield f"espace {code} : {absent} dans Moodle"
+            yield Finding(f"espace {code} : {absent} dans Moodle", courseid)
         lost = archive_table(campaign, "user_enrolments")
         if (ENROLMENT, "user_enrolments") in {(rule, name) for rule, name, _ in load_lines(campaign)}:
             keys = frozen_keys(campaign, "user_enrolments")
@@ -189,7 +205,7 @@ def _people(campaign: Campaign) -> Iterator[str]:
             )  # fmt: skip
             if count := connection.execute(query).scalar():
                 gone = counted(count, "inscription d'enseignant est partie", "inscriptions d'enseignants sont parties")
-                yield f"{gone} dans {lost.schema}.{lost.name}, à restaurer"
+                yield Finding(f"{gone} dans {lost.schema}.{lost.name}, à restaurer")
 
 
 def _categories(campaign: Campaign) -> Iterator[str]:
