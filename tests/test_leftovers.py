@@ -45,7 +45,15 @@ BROKEN = {
     "quiz": ("{table: quiz_grades, by: quiz}", "{table: quiz_grades, by: quiz, where: {grade: {above: 1000}}}"),
     "workshop": ("{table: workshop_aggregations, by: workshopid}", "{table: workshop_aggregations, by: userid}"),
     "lesson": ("{table: lesson_timer, by: lessonid}", "{table: lesson_timer, by: lessonid, where: {completed: 7}}"),
+    "questionnaire": ("  - mod_questionnaire/file ", "  - mod_questionnaire/answer "),
 }
+# What somebody who has left the space since gave as an answer.
+ANSWER = f"""INSERT INTO mdl_files (contenthash, pathnamehash, contextid, component, filearea, itemid, filepath,
+    filename, userid, filesize, timecreated, timemodified)
+    SELECT REPEAT('a', 40), REPEAT('b', 40), x.id, 'mod_questionnaire', 'file', 77, '/', 'cv.pdf', 1, 10, 1, 1
+    FROM mdl_context x JOIN mdl_course_modules m ON m.id = x.instanceid AND x.contextlevel = 70
+    JOIN mdl_modules k ON k.id = m.module AND k.name = 'questionnaire'
+    JOIN mdl_course c ON c.id = m.course AND c.idnumber = '{SPACE}' LIMIT 1"""
 
 
 PLANNED = ("preflight", "apogee_sync", "detect_missing", "plan")
@@ -66,6 +74,8 @@ def refusal(campaign: Campaign, tmp_path_factory: pytest.TempPathFactory) -> str
         text = path.read_text(encoding="utf-8")
         assert right in text
         path.write_text(text.replace(right, wrong), encoding="utf-8")
+    with campaign.server.begin() as connection:
+        connection.exec_driver_sql(ANSWER)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(TransitionError) as caught:
         patch.setenv("TRANSITION_RULES", str(folder))
         run_chain(campaign, PLANNED)
@@ -90,6 +100,7 @@ def test_wrong_rules_are_seen_before_anything_moves(refusal: str) -> None:
             "workshop_aggregations", "lesson_timer",
         )
     }  # fmt: skip
+    left.add(f"  - espace {SPACE} : 1 ligne resterait dans files, sans motif pour la garder")
     assert {re.sub(r"\d+ lignes", "{} lignes", finding) for finding in findings} == left
 
 
