@@ -26,6 +26,8 @@ from transition.decisions import (
     still_excluded,
 )
 from transition.errors import TransitionError
+from transition.ex_changes import remember
+from transition.ex_return import coming_back
 from transition.moodle.database import open_engine
 from transition.state import schema, tables
 
@@ -322,6 +324,39 @@ def test_the_spaces_that_a_killed_run_renamed_stay_archived(campaign: Campaign) 
         connection.execute(sa.insert(apogee.run_lot), lots)
     detect_missing(next_year)
     assert words(next_year)["LI3INF02"] == "exclude"
+
+
+def test_a_space_that_a_killed_run_renamed_comes_back_with_a_complete_lot(campaign: Campaign) -> None:
+    """The first lot was cut short: nobody taught the space by it, and its students would not be enrolled."""
+    executing = replace(campaign, dry_run=False)
+    apogee_sync(executing)
+    detect_missing(executing)
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.update(tables.run).where(tables.run.c.number == executing.run).values(frozen_at=now()))
+        course = connection.execute(
+            sa.select(campaign.moodle["course"]).where(campaign.moodle["course"].c.idnumber == LEFT_THE_MODEL)
+        ).one()
+        new = {"fullname": f"ex_{course.fullname}", "shortname": f"ex_{course.shortname}", "idnumber": course.idnumber}
+        remember(connection, executing, course, {**new, "visible": course.visible})
+    renamed = ", ".join(f"{name} = '{value}'" for name, value in new.items())
+    moodle(campaign, f"UPDATE mdl_course SET category = 9, {renamed} WHERE id = {course.id}")
+    feed(campaign, lot=1, element=[element(code) for code in MODELLED])
+    again = replace(executing, run_id="again")
+    apogee_sync(again)
+    detect_missing(again)
+    assert decisions(again)[LEFT_THE_MODEL] == (
+        "reset",
+        "retour dans la maquette après archivage, nom et catégorie lui sont rendus : dans la maquette 2026"
+        " (lot apogee-2026-1)",
+        True,
+    )
+    assert coming_back(again) == [(course.id, LEFT_THE_MODEL)]
+    assert still_excluded(again) == set()
+    moodle(campaign, f"UPDATE mdl_course SET shortname = '{LEFT_THE_MODEL}' WHERE idnumber = 'ESPCOMP01'")
+    detect_missing(again)
+    decision, reason, _ = decisions(again)[LEFT_THE_MODEL]
+    assert decision == "hold"
+    assert reason.endswith(f"ne peut en sortir : course : le nom abrégé « {LEFT_THE_MODEL} » est celui de l'espace 8")
 
 
 def test_decisions_need_the_feed_first(campaign: Campaign) -> None:

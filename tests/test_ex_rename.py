@@ -122,6 +122,26 @@ def test_archived_as_moodle_would(world: World) -> None:  # noqa: F811
         assert world.rows(table) == before[table]
 
 
+def test_a_later_run_takes_back_what_a_stopped_one_archived(world: World) -> None:  # noqa: F811
+    """Its model wants the space after all: it is again as it was, and nothing says that it was ever archived."""
+    before = {table: world.rows(table) for table in ("course", "context")}
+    ex_rename.ex_rename(prepared(world))
+    assert world.row("course", id=SPACE)["fullname"].startswith("ex_")
+    later = prepared(world, {SPACE: "reset", SIBLING: "reset"}, run_id="suivante")
+    for _ in range(2):
+        ex_rename.ex_rename(later)
+        after = {table: world.rows(table) for table in ("course", "context")}
+        untold = {"timemodified": 0, "cacherev": 0}
+        assert [{**row, **untold} for row in after["course"]] == [{**row, **untold} for row in before["course"]]
+        assert [row for row in after["context"] if row in before["context"]] == before["context"]
+    assert_as_moodle_keeps_it(world)
+    with later.engine.connect() as connection:
+        assert connection.execute(sa.select(ex_change)).all() == []
+    assert journalled(later, "returned") == [(SPACE, "ex_LI3INF02 redevient LI3INF02, archivé par la campagne 2026")]
+    ex_rename.ex_rename(prepared(world, run_id="encore"))
+    assert world.row("course", id=SPACE)["fullname"] == "ex_Bases de données"
+
+
 def test_teachers_of_the_feed_are_enrolled_by_hand(world: World) -> None:  # noqa: F811
     before = {table: world.rows(table) for table in ("user_enrolments", "role_assignments")}
     campaign = prepared(world)

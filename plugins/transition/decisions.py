@@ -23,7 +23,7 @@ from transition.calendars.entries import load_entries
 from transition.campaign import Campaign
 from transition.doubts import doubt
 from transition.errors import TransitionError, refuse_all
-from transition.ex_changes import archived, archived_before, code_before, obstacles, visible_before
+from transition.ex_changes import archived, archived_until, code_before, obstacles, visible_before
 from transition.ex_names import ARCHIVED_PREFIX
 from transition.french import counted, day
 from transition.missing import CSV_NAME, record_missing
@@ -83,7 +83,8 @@ class Facts:
     :param exceptions: by the compare key of a code.
     :param spaces_by_key: how many spaces carry that code; one kept apart does only in the year the code comes back.
     :param ours: courses that this very campaign archives: an earlier run of it may have renamed them already.
-    :param before: courses that a campaign of an earlier year archived, and what keeps them from leaving Archives.
+    :param before: courses that a campaign archived, of this year or before, and that the model wants, and what keeps
+        them from leaving Archives.
     :param done: courses whose transition to this year or a later one was carried out and verified, on which day.
     """
 
@@ -208,8 +209,9 @@ def read_spaces(campaign: Campaign) -> list[Space]:
 def decide(space: Space, facts: Facts) -> tuple[str, str]:
     """The decision on a space and its reason, in French; pure.
 
-    In this order: done before; excluded or deferred; archived by us before; impossible to tell; in the model; has
-    students; left. What the model says of a space that is named after another element, or hidden, waits for a person.
+    In this order: done before; excluded or deferred; archived by us before and not wanted; impossible to tell; in the
+    model; has students; left. What the model says of a space that is named after another element, or hidden, waits for
+    a person.
     """
     if space.courseid in facts.done:
         return (
@@ -220,8 +222,10 @@ def decide(space: Space, facts: Facts) -> tuple[str, str]:
     if protection:
         return protection
     archived = looks_archived(space, facts.categories)
-    if space.courseid in facts.ours and archived:
-        return "archive", "archivé par une exécution précédente de cette campagne"
+    if space.courseid in facts.ours and archived and (stays := _stays_archived(space, facts)):
+        # What another campaign's archived space is left alone for, this one carries through.
+        own = ("archive", "archivé par une exécution précédente de cette campagne")
+        return own if stays[0] == "exclude" else stays
     if unusable := _unusable_code(space, facts, archived):
         return "hold", unusable
     decision, reason = _by_model(space, facts.model)
@@ -272,7 +276,7 @@ def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
 
 
 def _stays_archived(space: Space, facts: Facts) -> tuple[str, str] | None:
-    """The decision on an archived space, but for one that an earlier campaign archived and that may come back."""
+    """The decision on an archived space, but for one that a campaign archived and that may come back."""
     where = f"son nom commence par « {ARCHIVED_PREFIX} »"
     if facts.categories.archives in space.path:
         where = f"dans la catégorie « {space.category} »"
@@ -324,14 +328,17 @@ def read_facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> F
         exceptions=by_code(exceptions, steps, model),
         spaces_by_key=Counter(space.key for space in spaces if _carries(space, model)),
         ours=_archived_by_this_campaign(campaign),
-        before=_archived_by_an_earlier_one(campaign, spaces, model),
+        before=_archived_and_wanted(campaign, spaces, model),
         done=done_spaces(campaign),
     )
 
 
-def _archived_by_an_earlier_one(campaign: Campaign, spaces: Collection[Space], model: Model) -> dict[int, str]:
-    """Spaces whose code the model wants again, and what keeps each from leaving Archives."""
-    changes = archived_before(campaign)
+def _archived_and_wanted(campaign: Campaign, spaces: Collection[Space], model: Model) -> dict[int, str]:
+    """Spaces that a campaign archived and whose code the model wants, and what keeps each from leaving Archives.
+
+    By this campaign as well: a run of it that was stopped may have had a lot that was cut short.
+    """
+    changes = archived_until(campaign)
     wanted = [space.courseid for space in spaces if space.courseid in changes and model.wants(space.key)]
     with campaign.engine.connect() as connection:
         return {courseid: " ; ".join(obstacles(connection, campaign, changes[courseid])) for courseid in wanted}

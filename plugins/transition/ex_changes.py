@@ -29,9 +29,9 @@ def archived(campaign: Campaign) -> dict[int, Change]:
     return {courseid: row for courseid, row in last_changes(campaign).items() if row.archived_in is None}
 
 
-def archived_before(campaign: Campaign) -> dict[int, Change]:
-    """The same, of campaigns of an earlier year."""
-    return {courseid: row for courseid, row in archived(campaign).items() if row.year < campaign.year}
+def archived_until(campaign: Campaign) -> dict[int, Change]:
+    """The same, of this year's campaign and those of earlier years."""
+    return {courseid: row for courseid, row in archived(campaign).items() if row.year <= campaign.year}
 
 
 def code_before(change: Change, idnumber: str) -> str | None:

@@ -13,7 +13,7 @@ from transition.campaign import Campaign
 from transition.components import components
 from transition.decisions import Space, deciding_categories, read_categories, read_spaces
 from transition.enrolment.tables import arrival, ex_change
-from transition.ex_changes import archived_before, name_after
+from transition.ex_changes import archived_until, name_after
 from transition.ex_names import with_prefix, year_category
 from transition.ex_return import coming_back
 from transition.grades import Export, exported
@@ -220,7 +220,7 @@ class _Foresight:
     def __init__(self, campaign: Campaign) -> None:
         self.archives, self.categories = deciding_categories(campaign).archives, read_categories(campaign)
         self.target = f"{self.categories[self.archives][0]} / {year_category(campaign.year)}"
-        changes = archived_before(campaign)
+        changes = archived_until(campaign)
         self.returns = {courseid: changes[courseid] for courseid, _ in coming_back(campaign)}
 
     def after(self, space: Space, decision: str) -> Place:
