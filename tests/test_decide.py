@@ -62,6 +62,7 @@ facts = st.builds(
     spaces_by_key=st.sampled_from([{"SINF501": 1}, {"SINF501": 2}]),
     ours=st.sampled_from([frozenset[int](), frozenset({4})]),
     before=st.sampled_from([{}, {4: ""}, {4: "la catégorie 4 de l'espace n'existe plus"}]),
+    ambiguous=st.sampled_from([{}, {4: "le forum « Actualités », à discussion unique, en contient 2"}]),
 )
 
 
@@ -86,6 +87,7 @@ def expected(space: Space, known: Facts) -> str:
         (any(one.type == "exclu" for one in asked), "exclude"),
         (any(one.type in ("fermeture_tardive", "decale") and (one.end or TODAY) > TODAY for one in asked), "defer"),
         (any(one.type == "ouverture_precoce" and (one.begin or TODAY) <= TODAY for one in asked), "hold"),
+        (bool(known.ambiguous), "hold"),
         (archived and mine and not wanted, "archive"),
         (archived and mine and twins, "archive" if replaced else "hold"),
         (archived and mine and known.before.get(space.courseid) != "", "hold"),

@@ -34,12 +34,12 @@ from transition.state import schema, tables
 
 @pytest.fixture
 def campaign(server: PrivateMariaDB, reference_moodle: sa.Engine, tmp_path: Path) -> Iterator[Campaign]:
-    """The real platform's courses and categories in a database of the test's own: decisions read no other table."""
+    """What decisions read of the real platform, in a database of the test's own."""
     name = f"decisions_{secrets.token_hex(4)}"
     everything = sa.create_engine(server.url(), isolation_level="AUTOCOMMIT")
     with everything.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        for table in ("mdl_course", "mdl_course_categories"):
+        for table in ("mdl_course", "mdl_course_categories", "mdl_forum", "mdl_forum_discussions"):
             origin = f"{reference_moodle.url.database}.{table}"
             connection.execute(sa.text(f"CREATE TABLE {name}.{table} LIKE {origin}"))
             connection.execute(sa.text(f"INSERT INTO {name}.{table} SELECT * FROM {origin}"))
@@ -357,6 +357,34 @@ def test_a_space_that_a_killed_run_renamed_comes_back_with_a_complete_lot(campai
     decision, reason, _ = decisions(again)[LEFT_THE_MODEL]
     assert decision == "hold"
     assert reason.endswith(f"ne peut en sortir : course : le nom abrégé « {LEFT_THE_MODEL} » est celui de l'espace 8")
+
+
+def test_a_forum_that_was_made_one_of_a_single_discussion_holds_its_space(campaign: Campaign) -> None:
+    """Which of its first posts is the teacher's text, nothing says; the others are students' messages."""
+    apogee_sync(campaign)
+    detect_missing(campaign)
+    before = decisions(campaign)
+    with campaign.engine.connect() as connection:
+        query = (
+            "SELECT f.course, f.id, f.name, COUNT(*) FROM mdl_forum f JOIN mdl_forum_discussions d ON d.forum = f.id"
+            " WHERE f.type = 'general' AND f.course IN (2, 3)"
+            " GROUP BY f.course, f.id, f.name HAVING COUNT(*) > 1 ORDER BY f.id"
+        )
+        forums = {course: (id_, name, count) for course, id_, name, count in connection.exec_driver_sql(query)}
+    assert forums.keys() == {2, 3}  # one that is reset, one that is archived
+    ids = ", ".join(str(id_) for id_, _, _ in forums.values())
+    moodle(campaign, f"UPDATE mdl_forum SET type = 'single' WHERE id IN ({ids})")
+    assert still_excluded(campaign) == {2, 3}
+    detect_missing(campaign)
+    after = decisions(campaign)
+    for code, (_, name, count) in zip(("LI3INF01", LEFT_THE_MODEL), forums.values(), strict=True):
+        decision, reason, in_scope = after.pop(code)
+        assert (decision, in_scope) == ("hold", False)
+        assert reason.startswith(f"le forum « {name} », à discussion unique, en contient {count}, et rien ne dit")
+    assert after == {code: row for code, row in before.items() if code in after}, "the others go on"
+    moodle(campaign, f"DELETE FROM mdl_forum_discussions WHERE forum IN ({ids})")
+    detect_missing(campaign)
+    assert decisions(campaign) == before
 
 
 def test_decisions_need_the_feed_first(campaign: Campaign) -> None:

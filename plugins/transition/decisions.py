@@ -21,7 +21,7 @@ from transition.apogee.codes import compare_key
 from transition.apogee.model import Model, load_model
 from transition.calendars.entries import load_entries
 from transition.campaign import Campaign
-from transition.doubts import doubt
+from transition.doubts import ambiguous_forums, doubt
 from transition.errors import TransitionError, refuse_all
 from transition.ex_changes import archived, archived_until, code_before, obstacles, visible_before
 from transition.ex_names import ARCHIVED_PREFIX
@@ -86,6 +86,7 @@ class Facts:
     :param before: courses that a campaign archived, of this year or before, and that the model wants, and what keeps
         them from leaving Archives.
     :param done: courses whose transition to this year or a later one was carried out and verified, on which day.
+    :param ambiguous: courses of which nobody can tell what is to stay, and why.
     """
 
     categories: DecidingCategories
@@ -96,6 +97,7 @@ class Facts:
     ours: frozenset[int] = frozenset()
     before: Mapping[int, str] = field(default_factory=dict)
     done: Mapping[int, str] = field(default_factory=dict)
+    ambiguous: Mapping[int, str] = field(default_factory=dict)
 
 
 def detect_missing(campaign: Campaign) -> None:
@@ -271,7 +273,8 @@ def _protection(space: Space, facts: Facts) -> tuple[str, str] | None:
     verdicts = [exception.verdict(facts.today) for exception in facts.exceptions.get(space.key, ())]
     imposed = [verdict for verdict in verdicts if verdict]
     if not imposed:
-        return None
+        why = facts.ambiguous.get(space.courseid)
+        return ("hold", why) if why else None
     return min(imposed, key=lambda verdict: _STRONGEST_FIRST.index(verdict[0]))
 
 
@@ -330,6 +333,7 @@ def read_facts(campaign: Campaign, spaces: Collection[Space], model: Model) -> F
         ours=_archived_by_this_campaign(campaign),
         before=_archived_and_wanted(campaign, spaces, model),
         done=done_spaces(campaign),
+        ambiguous=ambiguous_forums(campaign),
     )
 
 

@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from transition.apogee.codes import compare_key
 from transition.apogee.model import Model
+from transition.campaign import Campaign
 from transition.ex_names import ARCHIVED_PREFIX
 
 if TYPE_CHECKING:
@@ -23,6 +26,34 @@ def doubt(space: "Space", decision: str, model: Model) -> tuple[str, str] | None
             " d'identification"
         )
     return None
+
+
+def ambiguous_forums(campaign: Campaign) -> dict[int, str]:
+    """Spaces where a forum of a single discussion has several, by course id, and what to do about it.
+
+    Somebody has changed its type. The first post of such a forum stays, being the activity's own text; of several,
+    Moodle shows the one that was written in last, and the others are messages like any other.
+    """
+    if "forum" not in campaign.moodle:  # a module that the site has uninstalled
+        return {}
+    forum, discussion = campaign.moodle["forum"], campaign.moodle["forum_discussions"]
+    query = (
+        sa.select(forum.c.course, forum.c.name, sa.func.count())
+        .select_from(forum.join(discussion, discussion.c.forum == forum.c.id))
+        .where(forum.c.type == "single")
+        .group_by(forum.c.id, forum.c.course, forum.c.name)
+        .having(sa.func.count() > 1)
+        .order_by(forum.c.id)
+    )
+    found: dict[int, str] = {}
+    with campaign.engine.connect() as connection:
+        for courseid, name, count in connection.execute(query):
+            sentence = (
+                f"le forum « {name} », à discussion unique, en contient {count}, et rien ne dit laquelle est son texte"
+                " de départ : lui rendre le type qu'il avait, ou n'en laisser qu'une"
+            )
+            found.setdefault(courseid, sentence)
+    return found
 
 
 def _named_after(space: "Space", model: Model) -> str:
