@@ -147,6 +147,53 @@ def across(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "replace", refuse)
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["one file system", "two"])
+def test_what_the_backup_holds_is_read_once_and_not_copied_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    for data in GONE:
+        assert filedir.keep_copy(world.campaign, sha1(data))
+    if apart:
+        across(monkeypatch)
+    read, digest = list[Path](), filedir._sha1
+
+    def reading(path: UPath) -> str:
+        read.append(Path(str(path)))
+        return digest(path)
+
+    monkeypatch.setattr(filedir, "_sha1", reading)
+    monkeypatch.setattr(filedir, "_carry", lambda *_: pytest.fail("a content was carried again"))
+    contents.file_contents(world.campaign)
+    assert sorted(read) == sorted(place(world.archive, sha1(data)) for data in GONE)
+    assert world.archived() == set(GONE)
+    assert world.here() == {*SHARED, *KEPT, b""}
+    assert world.closing() == (2, 2, 0, "2 contenus (0,0 Mo) dans l'archive")
+    assert list(contents.left(world.campaign)) == []
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one file system", "two"])
+def test_a_damaged_copy_of_the_same_size_gives_way_to_the_good_original(
+    world: World, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    assert filedir.keep_copy(world.campaign, sha1(GONE[0]))
+    place(world.archive, sha1(GONE[0])).write_bytes(b"?" * len(GONE[0]))
+    if apart:
+        across(monkeypatch)
+    contents.file_contents(world.campaign)
+    assert world.archived() == set(GONE)
+    assert world.here() == {*SHARED, *KEPT, b""}
+
+
+def test_a_damaged_copy_and_a_damaged_original_are_left(world: World) -> None:
+    assert filedir.keep_copy(world.campaign, sha1(GONE[0]))
+    place(world.archive, sha1(GONE[0])).write_bytes(b"?" * len(GONE[0]))
+    place(world.filedir, sha1(GONE[0])).write_bytes(b"!" * len(GONE[0]))
+    contents.file_contents(world.campaign)
+    assert b"!" * len(GONE[0]) in world.here()
+    assert b"?" * len(GONE[0]) in world.archived()
+    assert "en mauvais état avant la campagne, gardé en place" in world.closing()[3]
+
+
 def test_a_copy_that_differs_moves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     across(monkeypatch)
 
@@ -240,7 +287,13 @@ def test_verify_sees(world: World, damage: str) -> None:
         world.store(GONE[0])
     [finding] = contents.left(world.campaign)
     assert finding.startswith("fichiers : 1 contenu ")
-    assert ("n'a pas été déplacé" if damage == "both" else "manque dans l'archive ou y est altéré") in finding
+    assert ("n'a pas été déplacé" if damage == "both" else "manque dans l'archive ou n'y a pas sa taille") in finding
+
+
+def test_verify_reads_no_content(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents.file_contents(world.campaign)
+    monkeypatch.setattr(filedir, "_sha1", lambda path: pytest.fail(f"{path} was read"))
+    assert list(contents.left(world.campaign)) == []
 
 
 def test_verify_sees_what_the_stage_forgot(world: World) -> None:

@@ -48,12 +48,18 @@ def file_contents(campaign: Campaign) -> None:
 
 
 def left(campaign: Campaign) -> Iterator[str]:
-    """For verify: contents that should have moved, that moved and are not in the archive intact, or are missed."""
+    """For verify: contents that should have moved, that moved and have not their size in the archive, or are missed.
+
+    None is read: these are all those of the year, Moodle is closed, and each was read whole when it moved.
+    """
     faults = {"missed": 0, "still": 0, "lost": 0}
     for hashes in _archived(campaign):
-        named, found = _named(campaign, hashes), states(campaign, hashes)
+        named, listed = _named(campaign, hashes), _listed(campaign, hashes)
+        kept = filedir.kept_sizes(campaign, hashes) if campaign.platform.dataroot else {}
         for contenthash in hashes:
-            if fault := _fault(campaign, contenthash, contenthash in named, found.get(contenthash)):
+            state, size = listed.get(contenthash, (None, 0))
+            whole = kept.get(contenthash) == size
+            if fault := _fault(campaign, contenthash, contenthash in named, state, whole):
                 faults[fault] += 1
     sentences = {
         "missed": (
@@ -65,8 +71,8 @@ def left(campaign: Campaign) -> Iterator[str]:
             "contenus que plus rien n'utilise n'ont pas été déplacés ni listés",
         ),
         "lost": (
-            "contenu déplacé manque dans l'archive ou y est altéré",
-            "contenus déplacés manquent dans l'archive ou y sont altérés",
+            "contenu déplacé manque dans l'archive ou n'y a pas sa taille",
+            "contenus déplacés manquent dans l'archive ou n'y ont pas leur taille",
         ),
     }
     for fault, count in faults.items():
@@ -85,12 +91,17 @@ def missed(campaign: Campaign) -> int:
 
 def states(campaign: Campaign, hashes: Sequence[str]) -> dict[str, str]:
     """The state of those contents that the year's campaign recorded."""
-    query = sa.select(_table.c.contenthash, _table.c.state).where(_table.c.year == campaign.year)
-    found: dict[str, str] = {}
+    return {contenthash: state for contenthash, (state, _) in _listed(campaign, hashes).items()}
+
+
+def _listed(campaign: Campaign, hashes: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """The state and the bytes of those contents that the year's campaign recorded."""
+    query = sa.select(_table.c.contenthash, _table.c.state, _table.c.bytes).where(_table.c.year == campaign.year)
+    found: dict[str, tuple[str, int]] = {}
     with campaign.engine.connect() as connection:
         for start in range(0, len(hashes), _CHUNK):
             part = _table.c.contenthash.in_(hashes[start : start + _CHUNK])
-            found |= dict(connection.execute(query.where(part)).all())
+            found |= {contenthash: (state, size) for contenthash, state, size in connection.execute(query.where(part))}
     return found
 
 
@@ -102,8 +113,8 @@ def forget(campaign: Campaign, hashes: Sequence[str], kept: Sequence[str] = ()) 
             connection.execute(listed.where(_table.c.contenthash.in_(hashes[start : start + _CHUNK])))
 
 
-def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None) -> str | None:
-    """What is wrong with a content whose row, or one of whose rows, was moved."""
+def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None, whole: bool) -> str | None:
+    """What is wrong with a content whose row, or one of whose rows, was moved. ``whole``: the archive has its bytes."""
     if contenthash == EMPTY or (not named and state in LOST_BEFORE):
         return None
     if not campaign.platform.dataroot:
@@ -113,7 +124,7 @@ def _fault(campaign: Campaign, contenthash: str, named: bool, state: str | None)
         return "missed" if not here and filedir.in_archive(campaign, contenthash) else None
     if state != "moved" or here:
         return "still"
-    return None if filedir.is_kept(campaign, contenthash) else "lost"
+    return None if whole else "lost"
 
 
 def _record(campaign: Campaign) -> None:
@@ -136,28 +147,29 @@ def _record(campaign: Campaign) -> None:
 def _recorded(campaign: Campaign) -> Iterator[Sequence[str]]:
     """Contents of the state table, in chunks."""
     query = sa.select(_table.c.contenthash).where(_table.c.year == campaign.year)
-    yield from _chunks(campaign, query, _table.c.contenthash)
-
-
-def _archived(campaign: Campaign) -> Iterator[Sequence[str]]:
-    """Contents that the archived rows name, in chunks."""
-    with campaign.engine.connect() as connection:
-        if not _has_archive(connection, campaign):
-            return
-    gone = archive_table(campaign, "files").c.contenthash
-    yield from _chunks(campaign, sa.select(gone).distinct(), gone)
-
-
-def _chunks(campaign: Campaign, query: sa.Select[str], column: sa.ColumnElement[str]) -> Iterator[Sequence[str]]:
     last = ""
     while True:
         with campaign.engine.connect() as connection:
-            page = query.where(column > last).order_by(column).limit(_CHUNK)
+            page = query.where(_table.c.contenthash > last).order_by(_table.c.contenthash).limit(_CHUNK)
             hashes = connection.execute(page).scalars().all()
         if not hashes:
             return
         yield hashes
         last = hashes[-1]
+
+
+def _archived(campaign: Campaign) -> Iterator[Sequence[str]]:
+    """Contents that the archived rows name, by the folders that the archive keeps them in: each is then listed once."""
+    with campaign.engine.connect() as connection:
+        if not _has_archive(connection, campaign):
+            return
+    gone = archive_table(campaign, "files").c.contenthash
+    for number in range(256):
+        with campaign.engine.connect() as connection:
+            query = sa.select(gone).distinct().where(gone.like(f"{number:02x}%"))
+            hashes = connection.execute(query).scalars().all()
+        if hashes:
+            yield hashes
 
 
 def _named(campaign: Campaign, hashes: Sequence[str]) -> set[str]:

@@ -135,10 +135,16 @@ def kept_sizes(campaign: Campaign, hashes: Iterable[str]) -> dict[str, int]:
 
 def move(campaign: Campaign, contenthash: str) -> str:
     """Move a content into the archive; what became of it: ``moved``; ``absent`` (lost before); ``damaged`` (left where
-    it is)."""
+    it is).
+
+    A copy that the backup has put there is read whole, and then serves: the size alone would not tell an altered one.
+    """
     source, target = _in(_filedir(campaign), contenthash), _in(_archive(campaign), contenthash)
     if not source.exists():
         return "moved" if target.exists() else "absent"
+    if is_kept(campaign, contenthash):
+        source.unlink()
+        return "moved"
     if _sha1(source) != contenthash:
         _log.warning("Contenu %s : altéré dans filedir avant la campagne, laissé en place", contenthash)
         return "damaged"
