@@ -4,6 +4,7 @@ A key table has columns rule, id (of the Moodle table) and courseid. A row that 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -24,9 +25,24 @@ def temporary_keys(connection: sa.Connection, campaign: Campaign, name: str, tra
         )
     )
     for trace in traces:
-        rows = trace.rows.add_columns(sa.literal(trace.rule))
-        connection.execute(sa.insert(table).from_select(["id", "courseid", "rule"], rows).prefix_with("IGNORE"))
+        insert_keys(connection, table, trace, {"rule": trace.rule})
     return table
+
+
+def insert_keys(connection: sa.Connection, table: sa.Table, trace: Trace, also: Mapping[str, Any]) -> None:
+    """Add the rows that a trace selects to a key table, but for those that it has; ``also``: its further columns."""
+    fill_values(connection, trace)
+    rows = trace.rows.add_columns(*map(sa.literal, also.values()))
+    connection.execute(sa.insert(table).from_select(["id", "courseid", *also], rows).prefix_with("IGNORE"))
+
+
+def fill_values(connection: sa.Connection, trace: Trace) -> None:
+    """Make and fill the temporary tables that a trace reads."""
+    for values in trace.values:
+        connection.execute(sa.schema.CreateTable(values.table, if_not_exists=True))
+        connection.execute(sa.delete(values.table))  # a connection may have filled it before
+        columns = [column.name for column in values.table.c]
+        connection.execute(sa.insert(values.table).from_select(columns, values.filled))
 
 
 def frozen_keys(campaign: Campaign, name: str) -> sa.Table:

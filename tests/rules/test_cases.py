@@ -21,6 +21,7 @@ import yaml
 from tests.rules.world import ACTIVITIES, add_activity, record_activity, variables
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.keys import fill_values
 from transition.moodle.database import MoodleDatabase
 from transition.rules.compile import Scope, compile_rule
 from transition.rules.model import Rule, load_rule, load_rules
@@ -52,6 +53,7 @@ def test_rows_that_go(small: Campaign, folder: Path, tmp_path: Path, monkeypatch
         gone: dict[str, set[int]] = defaultdict(set)
         for rule in rules:
             for trace in compile_rule(rule, moodle, Scope(small.run)):
+                fill_values(connection, trace)
                 gone[trace.table] |= set(connection.execute(trace.rows).scalars())
         goes, stays = ({t: set(ids) for t, ids in facts.get(key, {}).items()} for key in ("goes", "stays"))
         assert {table: ids for table, ids in gone.items() if ids} == goes

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.rules.expected_rows import EXPECTED, IN, KEPT, REPEATER, TEACHERS, contexts
 from transition.audit import Uncovered, uncovered, unknown_to
+from transition.keys import fill_values
 from transition.moodle.database import MoodleDatabase, open_engine
 from transition.moodle.references import References
 from transition.rules.compile import Scope, absent_tables, compile_rule, moved_tables, unknown_columns
@@ -61,6 +62,7 @@ def compiled(server: PrivateMariaDB, moodle_schema: str, state: str) -> Iterator
             connection.execute(sa.text(statement.format(state=state)))
         for rule in rules:
             for trace in compile_rule(rule, moodle, Scope(run=1)):
+                fill_values(connection, trace)
                 for row in connection.execute(trace.rows):
                     rows[trace.table][row.id].add(rule.rule)
     yield Reached(rows, engine, moodle, rules)

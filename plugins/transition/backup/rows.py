@@ -180,9 +180,16 @@ def concerned_spaces(campaign: Campaign, *, in_scope: bool = False) -> dict[int,
 
 def within(trace: Trace, courses: Collection[int]) -> Trace:
     """The rows of a trace that are in some spaces."""
-    courseid = trace.rows.selected_columns["courseid"]
-    column = courseid.element if isinstance(courseid, sa.Label) else courseid
-    return replace(trace, rows=trace.rows.where(column.in_(courses)))
+    values = tuple(replace(each, filled=each.filled.where(*_among(each.filled, courses))) for each in trace.values)
+    return replace(trace, rows=trace.rows.where(*_among(trace.rows, courses)), values=values)
+
+
+def _among(query: sa.Select[int, int] | sa.Select[Any], courses: Collection[int]) -> Iterator[sa.ColumnElement[bool]]:
+    """The condition on the spaces of what is selected; none where it names no space."""
+    if "courseid" in query.selected_columns:
+        courseid = query.selected_columns["courseid"]
+        column = courseid.element if isinstance(courseid, sa.Label) else courseid
+        yield column.in_(courses)
 
 
 def _size(table: sa.Table) -> sa.ColumnElement[int]:

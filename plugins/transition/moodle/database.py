@@ -1,7 +1,7 @@
 """A Moodle database as tables: names and columns reflected from the server, never assumed."""
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, wraps
@@ -172,6 +172,31 @@ class MoodleDatabase:
         modules = self["modules"]
         with self.engine.connect() as connection:
             return dict(connection.execute(sa.select(modules.c.name, modules.c.id)).all())
+
+    @cached_property
+    def indexes(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The columns of each index, by its name, of each table of the schema, by its full name."""
+        query = sa.text(
+            "SELECT table_name, index_name, column_name FROM information_schema.statistics"
+            " WHERE table_schema = :schema ORDER BY table_name, index_name, seq_in_index"
+        )
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        with self.engine.connect() as connection:
+            for table, index, column in connection.execute(query, {"schema": self.schema}):
+                of_table = found.setdefault(table, {})
+                of_table[index] = (*of_table.get(index, ()), column)
+        return found
+
+    def index(self, table: sa.FromClause, column: str, equal: Iterable[str] = ()) -> str:
+        """An index of a table that leads to a value of a column, '' if none does.
+
+        :param equal: columns whose value is given too.
+        """
+        of = table.element if isinstance(table, sa.Alias) else table
+        for name, columns in self.indexes.get(of.name if isinstance(of, sa.Table) else "", {}).items():
+            if column in columns and set(columns[: columns.index(column)]) <= set(equal):
+                return name
+        return ""
 
 
 def last_id(connection: sa.Connection, table: sa.Table) -> int:

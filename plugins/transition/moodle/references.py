@@ -131,13 +131,12 @@ class References:
     @cached_property
     def leading_columns(self) -> frozenset[tuple[str, str]]:
         """Every (table, column) that an index begins with."""
-        query = sa.text(
-            "SELECT table_name, column_name FROM information_schema.statistics"
-            " WHERE table_schema = :schema AND seq_in_index = 1"
+        prefix = self.moodle.prefix
+        return frozenset(
+            (table.removeprefix(prefix), columns[0])
+            for table, of_table in self.moodle.indexes.items()
+            for columns in of_table.values()
         )
-        with self.moodle.engine.connect() as connection:
-            rows = connection.execute(query, {"schema": self.moodle.schema}).all()
-        return frozenset((name.removeprefix(self.moodle.prefix), column) for name, column in rows)
 
     def _leads_to_people(self, name: str, seen: frozenset[str]) -> bool:
         if self.names_people(name):

@@ -10,7 +10,7 @@ from transition.backup.manifest import BackupSet
 from transition.backup.read import read_space
 from transition.backup.rows import within
 from transition.campaign import Campaign
-from transition.keys import create_frozen_keys
+from transition.keys import create_frozen_keys, insert_keys
 from transition.moodle.database import MoodleDatabase, table_like
 from transition.restore import scratch
 from transition.restore.held import Held
@@ -103,9 +103,11 @@ def _add_kept_parents(campaign: Campaign, schema: str, loaded: set[str]) -> None
                 if path.areas:
                     named = named.where(in_areas(child, path.areas))
                 wanted = named.subquery()
+                named_by = source.c[path.to] == wanted.c.value
+                indexed = campaign.moodle.index(source, path.to)
                 rows = (
                     sa.select(*source.c)
-                    .select_from(wanted.join(source, source.c[path.to] == wanted.c.value))
+                    .select_from(wanted.join(source, named_by) if indexed else source.join(wanted, named_by))
                     .prefix_with("STRAIGHT_JOIN")
                 )
                 insert = sa.insert(target).from_select([column.name for column in source.c], rows)
@@ -125,6 +127,5 @@ def _select_keys(campaign: Campaign, courseid: int, reset: Reset, schema: str, l
                 keys = held.keys(name)
                 create_frozen_keys(connection, keys)
                 for trace in traces:
-                    rows = within(trace, [courseid]).rows.add_columns(sa.literal(reset.run), sa.literal(trace.rule))
-                    insert = sa.insert(keys).from_select(["id", "courseid", "run", "rule"], rows)
-                    connection.execute(insert.prefix_with("IGNORE"))
+                    own = {"run": reset.run, "rule": trace.rule}
+                    insert_keys(connection, keys, within(trace, [courseid]), own)

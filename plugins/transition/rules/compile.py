@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.sql.selectable import NamedFromClause
 
-from transition.moodle.database import MoodleDatabase
+from transition.moodle.database import MoodleDatabase, quoted
 from transition.rules.model import (
     Above,
     Conditions,
@@ -24,7 +25,9 @@ from transition.rules.model import (
 from transition.state import tables
 
 Alias: TypeAlias = "NamedFromClause[Any]"
+By: TypeAlias = str | JsonKey | TextPattern  # how a row names the row above it
 CATEGORY, COURSE, MODULE = 40, 50, 70  # Moodle's CONTEXT_COURSECAT, CONTEXT_COURSE, CONTEXT_MODULE
+BY_VALUE = "by_value"  # the index of a table of values
 
 
 @dataclass(frozen=True)
@@ -39,40 +42,79 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class Values:
+    """A temporary table that ``rows`` of a trace read, and what fills it: ``value``, perhaps ``courseid``.
+
+    For a row that is named by a value without an index to look it up: any other way would compare each row of the one
+    table with each row of the other.
+    """
+
+    table: sa.Table
+    filled: sa.Select[Any]
+
+
+@dataclass(frozen=True)
 class Trace:
     """One table of one rule. ``rows``: a SELECT of ``id`` (of ``table``) and ``courseid``, from the small side.
 
     ``whole``: the column of the table whose every row that holds the space goes; '' if the rows depend on more.
+    ``values``: what must be there before ``rows`` is executed (:func:`transition.keys.fill_values`).
     """
 
     rule: str
     table: str
     rows: sa.Select[int, int]
     whole: str = ""
+    values: tuple[Values, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A table of a path, and ``on``, what joins it to the one above; the first has none.
+
+    :param down: an index leads to it from the table above. :param up: the index that leads from it to the table above.
+    """
+
+    table: Alias
+    on: sa.ColumnElement[bool]
+    down: bool = True
+    up: str = ""
 
 
 @dataclass(frozen=True)
 class _Path:
-    """The joins from the scope down to a table, in the order in which the server must make them.
+    """The tables from the scope down to one of Moodle's.
 
-    :param base: the spaces. :param steps: the tables below, each with what joins it to those before it.
+    :param spaces: those of ours, with the spaces. :param steps: Moodle's, each below the one before it.
     """
 
-    base: sa.FromClause
-    steps: tuple[tuple[Alias, sa.ColumnElement[bool]], ...]
+    spaces: tuple[_Step, ...]
+    steps: tuple[_Step, ...]
     conditions: tuple[sa.ColumnElement[bool], ...]
     courseid: sa.ColumnElement[int]
     last: Alias
     named: dict[str, Alias]
-    straight: bool = True  # the order of the joins is the best; else the server may choose it
+    values: tuple[Values, ...] = ()
 
-    @property
-    def joins(self) -> sa.FromClause:
-        """The FROM clause."""
-        joined = self.base
-        for table, on in self.steps:
-            joined = joined.join(table, on)
-        return joined
+    def select(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        """A SELECT whose tables the server reads in the order of the path, the small side first.
+
+        But a table to which no index leads is read first, once, and the path followed up from it: after the tables
+        above, the server would compare each of its rows with each of theirs.
+        """
+        steps = (*self.spaces, *self.steps)
+        first = max((number for number, step in enumerate(steps) if not step.down), default=0)
+        joined: sa.FromClause = steps[first].table
+        forced: list[tuple[Alias, str]] = []
+        for above, step in reversed(list(pairwise(steps[: first + 1]))):
+            joined = joined.join(above.table, step.on)
+            forced += [(above.table, step.up)] if step.up else []
+        for step in steps[first + 1 :]:
+            joined = joined.join(step.table, step.on)
+        query = sa.select(*columns).select_from(joined).where(*self.conditions).prefix_with("STRAIGHT_JOIN")
+        for table, index in forced:  # whatever the statistics say: a small table is not always as small as they say
+            query = query.with_hint(table, f"FORCE INDEX ({quoted(index)})")
+        return query
 
 
 @dataclass(frozen=True)
@@ -166,27 +208,21 @@ class _Compiler:
     def files(self) -> Iterator[Trace]:
         if self.rule.files:
             files = self.moodle["files"].alias("files")
-            yield self._trace("files", self._in_context(files, "contextid", [in_areas(files, self.rule.files)]))
+            path = self._in_context(files, "contextid")
+            areas = in_areas(files, self.rule.files)
+            yield self._trace("files", replace(path, conditions=(*path.conditions, areas)))
 
     def _trace(self, table: str, path: _Path) -> Trace:
-        rows = (
-            sa.select(path.last.c.id, path.courseid.label("courseid")).select_from(path.joins).where(*path.conditions)
-        )
-        if path.straight:
-            rows = rows.prefix_with("STRAIGHT_JOIN")
-        return Trace(self.rule.rule, table, rows)
+        rows = path.select(path.last.c.id, path.courseid.label("courseid"))
+        return Trace(self.rule.rule, table, rows, values=path.values)
 
     def _path(self, node: Node, above: _Path | None) -> _Path:
         table = self.moodle[node.table].alias(node.table if above is None or node.table not in above.named else None)
         if node.by is None:
-            path = self._in_context(table, str(node.context), [])
+            path = self._in_context(table, str(node.context), node.where)
         else:
-            above = above or self._root()
-            steps = (*above.steps, (table, link(node.by, table, above.last.c[node.to])))
-            # A number inside JSON has no index: it leads from the few rows that hold one to the row above, by its id.
-            straight = above.straight and not isinstance(node.by, JsonKey)
-            path = replace(above, steps=steps, last=table, straight=straight)
-        path = replace(path, named={**(above.named if above else {}), node.table: table})
+            path = self._below(node, node.by, table, above or self._root())
+        path = replace(path, named={**path.named, node.table: table})
         conditions = [_condition(path.named, table, node.where)] if node.where else []
         if node.unless:
             # IS NOT TRUE, not NOT: a NULL in a condition must not make a row vanish from both sides.
@@ -195,21 +231,44 @@ class _Compiler:
             conditions.append(self._standing(node.users, table, path.courseid))
         return replace(path, conditions=(*path.conditions, *conditions))
 
+    def _below(self, node: Node, by: By, table: Alias, above: _Path) -> _Path:
+        """Rows of a table that name a row of the table above."""
+        to = above.last.c[node.to]
+        # A text with an id in it leads down only. A number inside JSON leads up only: it has no index.
+        down = isinstance(by, TextPattern) or (isinstance(by, str) and bool(self._index(table, by, node.where)))
+        up = self._index(above.last, node.to)
+        if down or up:
+            steps = (*above.steps, _Step(table, link(by, table, to), down, up))
+            return replace(above, steps=steps, last=table)
+        values = values_table(f"values_{node.table}", to, sa.Column("courseid", sa.BigInteger, nullable=False))
+        filled = above.select(to.label("value"), above.courseid.label("courseid")).distinct()
+        value = values.alias("value")
+        step = _Step(table, link(by, table, value.c.value), down=False, up=BY_VALUE)
+        before = (*above.values, Values(values, filled))
+        return _Path((_Step(value, sa.true()),), (step,), (), value.c.courseid, table, {}, before)
+
+    def _index(self, table: Alias, column: str, where: Conditions | None = None) -> str:
+        """An index that leads to the rows with a value of a column and the values that the conditions name."""
+        equal = [name for name, test in (where or {}).items() if isinstance(test, int | str)]
+        return self.moodle.index(table, column, equal)
+
     def _root(self) -> _Path:
         """The rule's own activities in the spaces of the scope; of a course-wide rule, the courses."""
-        base, space, conditions = self._spaces(COURSE)
-        root = self.moodle[self.rule.activity or "course"].alias(self.rule.activity or "course")
-        of_space = (root.c.course if self.rule.activity else root.c.id) == space.c.courseid
-        return _Path(base, ((root, of_space),), conditions, space.c.courseid, root, {root.name: root})
+        name, column = (self.rule.activity, "course") if self.rule.activity else ("course", "id")
+        spaces, space, conditions = self._spaces(COURSE)
+        root = self.moodle[name].alias(name)
+        of_space = root.c[column] == space.c.courseid
+        step = _Step(root, of_space, bool(self._index(root, column)), "space_context_course")
+        return _Path(spaces, (step,), conditions, space.c.courseid, root, {name: root})
 
-    def _in_context(self, table: Alias, column: str, extra: list[sa.ColumnElement[bool]]) -> _Path:
+    def _in_context(self, table: Alias, column: str, where: Conditions | None = None) -> _Path:
         """Rows of a table whose context is one of the rule's activities, or, course-wide, any of the space."""
-        base, space, conditions = self._spaces(MODULE if self.rule.activity else None)
-        in_context = table.c[column] == space.c.contextid
-        return _Path(base, ((table, in_context),), (*conditions, *extra), space.c.courseid, table, {})
+        spaces, space, conditions = self._spaces(MODULE if self.rule.activity else None)
+        step = _Step(table, table.c[column] == space.c.contextid, bool(self._index(table, column, where)), "PRIMARY")
+        return _Path(spaces, (step,), conditions, space.c.courseid, table, {})
 
-    def _spaces(self, level: int | None) -> tuple[sa.FromClause, Alias, tuple[sa.ColumnElement[bool], ...]]:
-        """The contexts to start from: FROM clause, the contexts' table in it, conditions."""
+    def _spaces(self, level: int | None) -> tuple[tuple[_Step, ...], Alias, tuple[sa.ColumnElement[bool], ...]]:
+        """The contexts to start from: the first tables of a path, the contexts' one among them, conditions."""
         space, decision = tables.space_context.alias("space"), tables.decision.alias("decision")
         conditions = [space.c.run == self.scope.run]
         if level:
@@ -217,9 +276,10 @@ class _Compiler:
         if level == MODULE:
             conditions.append(space.c.module == self.rule.activity)
         if self.scope.everything:
-            return space, space, tuple(conditions)
+            return (_Step(space, sa.true()),), space, tuple(conditions)
         conditions += [decision.c.run == self.scope.run, decision.c.in_scope == sa.true()]
-        return decision.join(space, space.c.courseid == decision.c.courseid), space, tuple(conditions)
+        of_space = _Step(space, space.c.courseid == decision.c.courseid, up="PRIMARY")
+        return (_Step(decision, sa.true()), of_space), space, tuple(conditions)
 
     def _files_of(self, node: Node, path: _Path) -> _Path:
         """Files of the node's areas whose itemid is a row of the node, in the contexts of the rule."""
@@ -228,16 +288,14 @@ class _Compiler:
             [context.c.contextlevel == MODULE, context.c.module == self.rule.activity] if self.rule.activity else []
         )
         in_space = sa.and_(context.c.run == self.scope.run, context.c.courseid == path.courseid, *of_module)
-        steps = [
-            (context, in_space),
-            (files, sa.and_(files.c.contextid == context.c.contextid, in_areas(files, node.files))),
-        ]
+        of_areas = sa.and_(files.c.contextid == context.c.contextid, in_areas(files, node.files))
+        steps = [*path.spaces, _Step(context, in_space), _Step(files, of_areas)]
         # The files lead, up to the rows that they are of and on to the space: few rows have any.
         link_up = files.c.itemid == path.last.c.id
-        for table, on in reversed(path.steps):
-            steps.append((table, link_up))
-            link_up = on
-        return replace(path, steps=tuple(steps), conditions=(*path.conditions, link_up), last=files)
+        for step in reversed(path.steps):
+            steps.append(_Step(step.table, link_up))
+            link_up = step.on
+        return replace(path, spaces=(), steps=tuple(steps), conditions=(*path.conditions, link_up), last=files)
 
     def _standing(self, users: Users, table: Alias, courseid: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
         people = tables.standing.alias(f"people_{table.name}")
@@ -254,7 +312,17 @@ class _Compiler:
         return ~found if users.standing.startswith("not ") else found
 
 
-def link(by: str | JsonKey | TextPattern, table: sa.FromClause, above: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+def values_table(name: str, named: sa.ColumnElement[Any], *also: sa.Column[Any]) -> sa.Table:
+    """A temporary table of the values of a column. Texts compare as they are: they are hashes, codes."""
+    kind = sa.BigInteger() if isinstance(named.type, sa.BigInteger) else sa.String(255)
+    index = sa.UniqueConstraint("value", *(column.name for column in also), name=BY_VALUE)
+    return sa.Table(
+        name, sa.MetaData(), sa.Column("value", kind), *also, index, schema=tables.STATE, prefixes=["TEMPORARY"],
+        **tables.OPTIONS,
+    )  # fmt: skip
+
+
+def link(by: By, table: sa.FromClause, above: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     """How a row names the row above it."""
     if isinstance(by, JsonKey):
         text = _column(table, by.column)

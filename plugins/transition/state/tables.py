@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql
 STATE = "state"
 metadata = sa.MetaData(schema=STATE)
 
-_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin",
+OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin",
             "mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_bin"}  # fmt: skip
 MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -20,7 +20,7 @@ TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 def state_table(name: str, *items: sa.schema.SchemaItem) -> sa.Table:
     """A table of the state schema, with the options that every one of them has."""
-    return sa.Table(name, metadata, *items, **_OPTIONS)
+    return sa.Table(name, metadata, *items, **OPTIONS)
 
 
 run = state_table(
