@@ -42,13 +42,13 @@ class Kind:
 
     label: str
     ratio: str
-    number: str | None
+    number: str
     check: str
 
 
 KINDS = {
     "fewer": Kind(
-        "inscrits de moins qu'il y a un an", "fewer_share", None,
+        "inscrits de moins qu'il y a un an", "fewer_share", "",
         "le lot d'Apogée est-il entier, et extrait à la même époque que celui de l'an dernier ?",
     ),
     "archived": Kind(

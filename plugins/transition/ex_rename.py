@@ -28,8 +28,8 @@ def ex_rename(campaign: Campaign) -> None:
     """Archive the spaces in scope whose decision is ``archive``: prefix, category, teachers enrolled by hand.
 
     They go to « Archives <last year> » below Archives, created if it is missing; cohorts that the campaign fills for
-    other spaces enrol nobody there any more. Spaces in scope that an earlier campaign archived, or a stopped run of this
-    one, and that are to be reset get their name, category and cohorts back. What a space was before is kept in
+    other spaces enrol nobody there any more. Spaces in scope that an earlier campaign archived, or a stopped run of
+    this one, and that are to be reset get their name, category and cohorts back. What a space was before is kept in
     ``state.ex_change`` and ``ex_link``. Visibility stays. One transaction a space: run again, only what is missing is
     done. A space that was excluded since the plan is skipped. One that fails is journalled and does not block the
     others; the stage then fails with a sentence that names them.

@@ -19,12 +19,12 @@ _CHUNK = 10_000  # rows a transaction
 _YEAR = timedelta(days=365)
 
 
-def loaded_lot(campaign: Campaign, year: int, table: str = "element") -> sa.Row[Any, Any] | None:
+def loaded_lot(campaign: Campaign, year: int, table: str = "element") -> sa.Row[Any, Any, Any] | None:
     """The newest lot of that year that is loaded whole and brought that table (``lot_id``, ``nb_lignes``), if any."""
     return next(iter(_loaded(campaign, year, table)), None)
 
 
-def same_day_last_year(campaign: Campaign, day: datetime, table: str) -> sa.Row[Any, Any] | None:
+def same_day_last_year(campaign: Campaign, day: datetime, table: str) -> sa.Row[Any, Any, Any] | None:
     """As :func:`loaded_lot` of the year before: the lot extracted nearest to a year before that day.
 
     Registrations grow from July to the winter: those of August are to be compared with those of August.
@@ -33,7 +33,7 @@ def same_day_last_year(campaign: Campaign, day: datetime, table: str) -> sa.Row[
     return min(found, key=lambda lot: abs(lot.extrait_le - (day - _YEAR)), default=None)
 
 
-def _loaded(campaign: Campaign, year: int, table: str) -> Sequence[sa.Row[Any, Any]]:
+def _loaded(campaign: Campaign, year: int, table: str) -> Sequence[sa.Row[Any, Any, Any]]:
     """The lots of that year that are loaded whole and brought that table, the newest first."""
     lot = tables.lot
     query = (
