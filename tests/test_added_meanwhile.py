@@ -1,6 +1,7 @@
 """Activities that teachers add while a plan waits for its approval: what students leave in them goes as well."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.campaign import NEWCOMERS, add_newcomers, reference_feed, reference_platform, run_chain
+from transition import plan
 from transition.backup import manifest as sets
 from transition.backup.read import read_space
 from transition.campaign import Campaign
@@ -20,7 +22,6 @@ from transition.move import archive_table
 
 NAME, SPACE = "entretemps", 2  # LI3INF01, which is reset
 TO_THE_PLAN = ["preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval"]
-AGAIN = ["detect_missing", "plan", "approval"]  # as the freeze says
 FROM_THE_FREEZE = ["freeze", "ex_rename", "purge", "file_contents", "enrolment", "verify"]
 Rows = set[tuple[str, int]]  # table, id
 
@@ -111,20 +112,55 @@ def backed_up(campaign: Campaign) -> Rows:
     return {(name, id_) for name in tables for id_ in read_space(backup, name, SPACE)["id"].to_pylist()}
 
 
-def test_what_students_leave_in_an_activity_added_since_preflight_goes_and_is_backed_up(campaign: Campaign) -> None:
+def test_what_students_leave_in_an_activity_added_since_preflight_goes_and_is_backed_up(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also since the approval: Moodle stays open until then, and what is left in a space to be reset is to go."""
     run_chain(campaign, TO_THE_PLAN)
     with campaign.engine.begin() as connection:
-        _, context = add_quiz(connection)
-        rows = comment(connection, context)
-    with pytest.raises(TransitionError, match=r"périmé.*\(comments/comments…\)"):
+        rows = answer(connection, *add_quiz(connection))
+        rows |= comment(connection, add_quiz(connection)[1])
+        given = connection.exec_driver_sql(
+            "UPDATE mdl_grade_grades g JOIN mdl_grade_items i ON i.id = g.itemid SET g.finalgrade = 11.25"
+            " WHERE i.courseid = 2 AND g.finalgrade IS NOT NULL AND g.finalgrade <> 11.25"
+        ).rowcount
+    assert given
+    with monkeypatch.context() as patch, pytest.raises(TransitionError) as stale:
+        patch.setattr(plan, "_MANY", 0)
         run_chain(campaign, ["freeze"])
-    with campaign.engine.begin() as connection:
-        rows |= answer(connection, *add_quiz(connection))
-    run_chain(campaign, AGAIN)
+    assert "périmé" in str(stale.value)
+    assert "(comments : 0 ligne au plan, 1 maintenant)" in str(stale.value)
     run_chain(campaign, FROM_THE_FREEZE)
     assert among(campaign, rows, campaign.moodle.__getitem__) == set()
     assert among(campaign, rows, partial(archive_table, campaign)) == rows
     assert rows <= backed_up(campaign)
+
+
+def test_how_many_rows_more_or_fewer_are_another_plan() -> None:
+    def lines(**rows: int) -> plan.Lines:
+        return {(rule, "table", courseid): count for rule, count in rows.items() for courseid in (2, 3)}
+
+    assert plan.unlike(lines(forum=500, quiz=50_000), lines(forum=1_000, quiz=55_000)) == []
+    assert plan.unlike(lines(logs=0), lines(logs=10**9)) == [], "a live rule's"
+    assert plan.unlike(lines(forum=500, quiz=50_000), lines(forum=1_001, quiz=44_999)) == [
+        "forum : 1\u00a0000 lignes au plan, 2\u00a0002 maintenant",
+        "quiz : 100\u00a0000 lignes au plan, 89\u00a0998 maintenant",
+    ]
+    assert plan.unlike({}, lines(forum=501)) == ["forum : 0 ligne au plan, 1\u00a0002 maintenant"]
+
+
+def test_an_approval_of_a_dry_run_does_not_serve_a_plan_of_many_more_rows(campaign: Campaign) -> None:
+    dry = replace(campaign, run_id="à blanc", dry_run=True)
+    run_chain(dry, TO_THE_PLAN[:-1])
+    plan.approve(dry, plan.stored_fingerprint(dry), by="Ada")
+    few = plan.load_lines(dry)
+    many = {line: rows + 1_001 * (line[0] == "forum") for line, rows in few.items()}
+    run_chain(campaign, TO_THE_PLAN[:-1])
+    assert plan.stored_fingerprint(campaign) == plan.stored_fingerprint(dry)
+    plan.store_lines(campaign, many)
+    assert plan.approved_by(campaign) is None
+    plan.store_lines(campaign, few)
+    assert plan.approved_by(campaign) == "Ada"
 
 
 def test_a_registered_student_who_logs_in_since_the_plan_is_enrolled_by_the_plan_that_was_approved(

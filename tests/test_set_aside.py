@@ -18,7 +18,7 @@ from tests.enrolment.world import World
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
 from tests.support.mbz import facts_of, stand_in
-from transition import freeze, storage
+from transition import freeze, grades, storage
 from transition.backup import manifest as sets
 from transition.backup.coverage import present_states
 from transition.campaign import Campaign
@@ -81,8 +81,16 @@ def whole_campaign(moodle: sa.Engine, folder: Path, **platform: Any) -> Campaign
     )  # fmt: skip
 
 
-def lose_the_export(campaign: Campaign, courseid: int) -> None:
-    """Delete the file of the space's grades."""
+def lose_the_export(campaign: Campaign, courseid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delete the file of the space's grades, and let no other one be made."""
+    export = grades._export
+
+    def failing(given: Campaign, due: Any, labels: Any) -> grades.Export:
+        if due.courseid == courseid:
+            raise ValueError("unreadable")
+        return export(given, due, labels)
+
+    monkeypatch.setattr(grades, "_export", failing)
     folder = Path(str(storage.folder(campaign, "exports")))
     spaces = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["spaces"]
     (folder / spaces[str(courseid)]["file"]).unlink()
@@ -176,7 +184,7 @@ def test_nothing_moves_out_of_a_space_whose_backup_is_bad_and_cannot_be_made_aga
 
 
 def test_the_others_are_done_and_the_next_run_takes_up_only_the_one_that_was_mended(
-    real_moodle: sa.Engine, tmp_path: Path
+    real_moodle: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     campaign = whole_campaign(real_moodle, tmp_path)
     with real_moodle.begin() as connection:  # the other one is done, and closed to its students
@@ -185,8 +193,9 @@ def test_the_others_are_done_and_the_next_run_takes_up_only_the_one_that_was_men
         )
     assert submissions(campaign).keys() >= {LI3INF01, L1MAT101}
     run_chain(campaign, BEFORE_FREEZE)
-    lose_the_export(campaign, LI3INF01)
-    run_chain(campaign, ["freeze", "ex_rename", "purge", "file_contents", "enrolment"])
+    with monkeypatch.context() as patched:
+        lose_the_export(campaign, LI3INF01, patched)
+        run_chain(campaign, ["freeze", "ex_rename", "purge", "file_contents", "enrolment"])
     verified = []
     for _ in range(2):
         with pytest.raises(TransitionError, match=_DONE_BUT):
@@ -236,7 +245,7 @@ def test_a_cohort_keeps_those_whom_it_enrols_in_a_space_set_aside(
     if aside == LI3INF01:  # the members are rows of this one, which is therefore backed up again
         monkeypatch.setattr(sets, "store", store_on_a_bad_disk)
     else:
-        lose_the_export(campaign, aside)
+        lose_the_export(campaign, aside, monkeypatch)
     run_chain(campaign, ["freeze", "ex_rename", "purge", "file_contents", "enrolment"])
     assert held(campaign).keys() == {aside}
     with pytest.raises(TransitionError, match=r"^Transition conforme .*:\n.* mis de côté : [^\n]*$"):
@@ -321,7 +330,7 @@ def test_a_freeze_killed_once_a_space_is_set_aside_starts_again(
 ) -> None:
     campaign = open_campaign()
     run_chain(campaign, STAGES[: STAGES.index("freeze")])
-    lose_the_export(campaign, LI3INF01)
+    lose_the_export(campaign, LI3INF01, monkeypatch)
     plan = {table: of_run(campaign, table) for table in (tables.decision, tables.plan_line)}
     freeze.freeze(campaign)
     unkilled = frozen_state(campaign)

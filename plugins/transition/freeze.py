@@ -13,7 +13,7 @@ from transition.enrolment.cohorts import MEMBERS, keep_members
 from transition.errors import TransitionError
 from transition.etherpad import pads
 from transition.frozen import freeze_keys
-from transition.grades import missing_exports
+from transition.grades import grade_exports, missing_exports
 from transition.key_views import forget_space
 from transition.keys import count_keys, frozen_keys
 from transition.plan import (
@@ -25,6 +25,7 @@ from transition.plan import (
     load_lines,
     store_lines,
     stored_fingerprint,
+    unlike,
 )
 from transition.spaces import record_contexts
 from transition.state import tables
@@ -34,9 +35,9 @@ def freeze(campaign: Campaign) -> None:
     """Write down, in the archive schema, the key of every row that moves; changes nothing in Moodle.
 
     Raises :class:`TransitionError` if the plan is not approved, or crosses caps and that is not. The plan is computed
-    again: raises if it is no longer the approved one. Spaces that changed since their backup are backed up again; a
-    space that stays without a verified backup or a grade export, or that was excluded since, is set aside: none of its
-    rows move, and verify reports it. Does nothing twice.
+    again: raises if it is no longer the approved one. Spaces that changed since their backup or their grade export get
+    new ones; a space that stays without either, or that was excluded since, is set aside: none of its rows move, and
+    verify reports it. Does nothing twice.
     """
     campaign.check_fence()
     with campaign.lock("freeze"), journal.stage(campaign, "freeze") as closing:
@@ -62,24 +63,27 @@ def freeze(campaign: Campaign) -> None:
 
 
 def _refuse_stale(campaign: Campaign, lines: Lines) -> None:
-    """Compare with the approved plan. The lines replace the stored ones: those of live rules may have grown."""
+    """Compare with the approved plan. The lines replace the stored ones: what was left in the spaces since goes too."""
     approved, stored, crossed = stored_fingerprint(campaign), load_lines(campaign), caps.load(campaign)
     store_lines(campaign, lines)
     caps.record(campaign)
-    if fingerprint(campaign) == approved:
+    changed = unlike(stored, lines)
+    if fingerprint(campaign) == approved and not changed:
         return
-    changed = sorted({f"{rule}/{name}" for (rule, name, _), _ in set(lines.items()) ^ set(stored.items())})
     store_lines(campaign, stored)
     caps.store(campaign, crossed)
-    what = f" ({', '.join(changed[:8])}…)" if changed else ""
+    what = f" ({' ; '.join(changed)})" if changed else ""
     raise TransitionError(
-        "Le plan approuvé est périmé : règles, calendriers, décisions, inscriptions, pads, traces ou seuils ont changé"
-        f" depuis{what} ; relancez les tâches à partir de detect_missing, puis approuvez le plan de nouveau."
+        "Le plan approuvé est périmé : règles, calendriers, décisions, inscriptions, pads, seuils ou, de beaucoup, le"
+        f" nombre de lignes ont changé depuis{what} ; relancez les tâches à partir de detect_missing, puis approuvez le"
+        " plan de nouveau."
     )
 
 
 def _to_set_aside(campaign: Campaign, unmade: Mapping[int, str]) -> dict[int, str]:
     """The spaces in scope of which nothing may be moved, and why; ``unmade``: those without Moodle's own backup."""
+    if missing_exports(campaign):
+        grade_exports(campaign)  # grades that were given while the plan waited
     aside = {**unmade, **complete_backup(campaign), **missing_exports(campaign)}
     aside |= dict.fromkeys(still_excluded(campaign), "espace exclu depuis le plan")
     decided = tables.decision.c

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,7 +19,7 @@ from transition.enrolment.unknown import list_unknown
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad import pads
 from transition.files import rules_folder
-from transition.french import counted
+from transition.french import counted, number
 from transition.keys import count_rows
 from transition.leftovers import foreseen
 from transition.report import differences
@@ -37,6 +38,7 @@ EXCEEDING = (
     " s'ils sont voulus chaque année, relevez « limits » dans include/platforms/{platform}.yaml :"
 )
 Lines = dict[tuple[str, str, int], int]  # (rule, table, courseid): rows
+_TENTH, _MANY = 10, 1_000
 
 
 def plan(campaign: Campaign) -> None:
@@ -98,29 +100,52 @@ def insert_lines(connection: sa.Connection, campaign: Campaign, lines: Lines) ->
 
 def load_lines(campaign: Campaign) -> Lines:
     """The run's plan."""
-    line = tables.plan_line.c
-    query = sa.select(line.rule, line.table_name, line.courseid, line.rows).where(line.run == campaign.run)
     with campaign.engine.connect() as connection:
-        return {(rule, name, courseid): rows for rule, name, courseid, rows in connection.execute(query)}
+        return _lines_of(connection, campaign.run)
+
+
+def _lines_of(connection: sa.Connection, run: int) -> Lines:
+    line = tables.plan_line.c
+    query = sa.select(line.rule, line.table_name, line.courseid, line.rows).where(line.run == run)
+    return {(rule, name, courseid): rows for rule, name, courseid, rows in connection.execute(query)}
+
+
+def unlike(approved: Lines, present: Lines) -> list[str]:
+    """The rules of which many more, or many fewer, rows go than were approved, a French phrase each.
+
+    Between the two, people and Moodle's cron go on working in the spaces, and what they leave goes as well: that is no
+    other plan. A tenth of a rule's rows and a thousand of them at once is: somebody restored or deleted courses.
+    ``live`` rules do not count, Moodle adds rows to them at every page view.
+    """
+    live = {rule.rule for rule in load_rules() if rule.live}
+    before, after = Counter[str](), Counter[str]()
+    for lines, totals in ((approved, before), (present, after)):
+        for (rule, _, _), rows in lines.items():
+            totals[rule] += rows
+    return [
+        f"{rule} : {counted(before[rule], 'ligne', 'lignes')} au plan, {number(after[rule])} maintenant"
+        for rule in sorted((before.keys() | after.keys()) - live)
+        if abs(after[rule] - before[rule]) > max(_MANY, before[rule] // _TENTH)
+    ]
 
 
 def fingerprint(campaign: Campaign) -> str:
     """SHA-256 of all that the plan follows from.
 
-    Rules, feed, engineers' entries, decisions, who enters where, who teaches, who leaves, counts, pads, the caps that
-    it crosses, spaces to create. The counts of ``live`` rules are left out: Moodle itself adds such rows at every page
-    view. For the same reason, of a crossed cap its value counts, not by how much it is crossed. The people of spaces
-    that the run has created since are left out as well: the plan says that their students follow.
+    Rules, feed, engineers' entries, decisions, who enters where, who teaches, who leaves, pads, the caps that it
+    crosses, spaces to create. Not how many rows go: Moodle stays open until the plan is carried out, and one view of
+    one page adds some (:func:`unlike` compares them). For the same reason, of a crossed cap its value counts, not by
+    how much it is crossed. The people of spaces that the run has created since are left out as well: the plan says that
+    their students follow.
 
     Who enters is named by registrations, which the feed and the routes to the spaces give, not by accounts: in late
     August hundreds a day log in for the first time. They have an account then, and a place in the space if Moodle's own
     synchronisation was first (``staying``); they lose nothing by it. One leaver or teacher more or less: another plan.
     """
-    live = {rule.rule for rule in load_rules() if rule.live}
     digest = hashlib.sha256(rules_hash().encode())
     lots = sa.select(lot.c.annee, lot.c.lot_id, lot.c.sha256).join(run_lot, run_lot.c.lot_id == lot.c.lot_id)
     entry = calendar_entry.c
-    decision, standing, line, pad = tables.decision.c, tables.standing.c, tables.plan_line.c, tables.pad.c
+    decision, standing, pad = tables.decision.c, tables.standing.c, tables.pad.c
     crossed = tables.cap_crossed.c
     queries = [
         lots.where(run_lot.c.run == campaign.run).order_by(lot.c.annee),
@@ -137,9 +162,6 @@ def fingerprint(campaign: Campaign) -> str:
             .where(way.c.run == campaign.run).order_by(way.c.courseid, name)
             for way, name in ((route, route.c.cle), (cohort_space, cohort_space.c.idnumber))
         ),
-        sa.select(line.rule, line.table_name, line.courseid, line.rows)
-        .where(line.run == campaign.run, line.rule.not_in(live))
-        .order_by(line.rule, line.table_name, line.courseid),
         sa.select(pad.courseid, pad.padid).where(pad.run == campaign.run).order_by(pad.padid),
         sa.select(crossed.cap, crossed.component, crossed.allowed)
         .where(crossed.run == campaign.run).order_by(crossed.cap, crossed.component),
@@ -206,7 +228,8 @@ def approve(campaign: Campaign, shown: str, *, by: str, exceeding: bool = False)
             " montre, puis répondez."
         )
     approval = {"year": campaign.year, "fingerprint": shown, "exceeding": exceeding, "approved_by": by,
-                "approved_at": now(), "run": None if campaign.dry_run else campaign.run}  # fmt: skip
+                "approved_at": now(), "planned": campaign.run,
+                "run": None if campaign.dry_run else campaign.run}  # fmt: skip
     detail = f"par {by}, plan {shown[:12]}"
     if exceeding:
         detail = "\n".join([detail, *crossed_lines(campaign)])
@@ -229,9 +252,9 @@ def approved_by(campaign: Campaign, *, exceeding: bool = False) -> str | None:
         mine = sa.select(approval.c.approved_by).where(same, approval.c.run == campaign.run)
         if by := connection.execute(mine).scalar():
             return str(by)
-        waiting = sa.select(approval.c.id, approval.c.approved_by).where(same, approval.c.run.is_(None))
+        waiting = sa.select(approval).where(same, approval.c.run.is_(None))
         row = connection.execute(waiting.order_by(approval.c.id.desc()).limit(1)).one_or_none()
-        if row is None:
+        if row is None or unlike(_lines_of(connection, row.planned), _lines_of(connection, campaign.run)):
             return None
         connection.execute(sa.update(approval).where(approval.c.id == row.id).values(run=campaign.run))
         return str(row.approved_by)

@@ -43,6 +43,7 @@ approval = state_table(
     sa.Column("exceeding", sa.Boolean, nullable=False),  # the second approval: of the caps that the plan crosses
     sa.Column("approved_by", sa.String(250), nullable=False),
     sa.Column("approved_at", MOMENT, nullable=False),
+    sa.Column("planned", sa.Integer, nullable=False),  # the run whose plan was shown
     sa.Column("run", sa.Integer),  # the run that it serves; NULL until one uses it
 )
 

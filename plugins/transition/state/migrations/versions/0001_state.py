@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("exceeding", sa.Boolean(), nullable=False),
         sa.Column("approved_by", sa.String(250), nullable=False),
         sa.Column("approved_at", MOMENT, nullable=False),
+        sa.Column("planned", sa.Integer(), nullable=False),
         sa.Column("run", sa.Integer()),
     )
     _create(
