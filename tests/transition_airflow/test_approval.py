@@ -58,7 +58,7 @@ def answer(dags: dict[str, Any], moodle_connection: None, monkeypatch: pytest.Mo
     api = TestClient(create_app(apps="core"))
 
     def respond(option: str, meanwhile: Callable[[], None]) -> dict[str, Any]:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600  # of a slow machine: without an answer the run waits for ever
         while time.monotonic() < deadline:
             pending = api.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False}).json()
             for request in pending["hitl_details"]:
