@@ -189,9 +189,10 @@ def _staying_enrolments(
     decision, people = tables.decision.alias("other_decision"), tables.standing.alias("other_people")
     ue, enrol = campaign.moodle["user_enrolments"].alias("other_ue"), campaign.moodle["enrol"].alias("other_enrol")
     reset = sa.and_(
-        decision.c.run == campaign.run, decision.c.courseid == enrol.c.courseid, decision.c.in_scope == sa.true(),
-        decision.c.courseid.not_in(list(aside)),
-    )  # fmt: skip
+        decision.c.run == campaign.run, decision.c.courseid == enrol.c.courseid, decision.c.in_scope == sa.true()
+    )
+    if aside:
+        reset = sa.and_(reset, decision.c.courseid.not_in(list(aside)))
     teaches = sa.and_(
         people.c.run == campaign.run, people.c.courseid == enrol.c.courseid, people.c.userid == ue.c.userid,
         people.c.standing == "teacher",
