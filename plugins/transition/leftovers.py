@@ -44,6 +44,19 @@ Check = Callable[[], Iterable[Finding]]
 _Finder = Callable[[sa.Connection, "Search", str], Iterator[Finding]]
 
 
+@dataclass(frozen=True, order=True)
+class _Rows:
+    """Rows of one table in one space: how many, and the id of one, by which a person finds them."""
+
+    count: int
+    first: int
+
+    def without_reason(self, name: str, one: str, many: str) -> str:
+        which, them = ("id", "la") if self.count == 1 else ("dont l'id", "les")
+        rows = counted(self.count, one, many)
+        return f"{rows} dans {name} ({which} {self.first}), sans motif pour {them} garder"
+
+
 @dataclass(frozen=True)
 class Search:
     """What a search through the tables needs.
@@ -107,17 +120,17 @@ def foreseen(campaign: Campaign) -> Iterator[str]:
     with campaign.engine.connect() as connection:
         for name in sorted(search.names - search.live):
             keys = temporary_keys(connection, campaign, name, traces[name]) if name in traces else None
-            for (_, code), count in sorted(_unexpected(connection, search, name, keys).items()):
-                yield f"espace {code} : {_without_reason(name, count, 'ligne resterait', 'lignes resteraient')}"
+            for (_, code), rows in sorted(_unexpected(connection, search, name, keys).items()):
+                yield f"espace {code} : {rows.without_reason(name, 'ligne resterait', 'lignes resteraient')}"
 
 
 def left_in(connection: sa.Connection, search: Search, name: str) -> Iterator[Finding]:
     """What is left in one table."""
-    for (courseid, code), count in sorted(_unexpected(connection, search, name).items()):
-        rows = _without_reason(name, count, "ligne reste", "lignes restent")
-        if_kept = "déclarez-la si elle doit rester" if count == 1 else "déclarez-les si elles doivent rester"
+    for (courseid, code), found in sorted(_unexpected(connection, search, name).items()):
+        left = found.without_reason(name, "ligne reste", "lignes restent")
+        if_kept = "déclarez-la si elle doit rester" if found.count == 1 else "déclarez-les si elles doivent rester"
         yield Finding(
-            f"espace {code} : {rows} ; {if_kept} (rows_kept d'une règle, rows de kept_tables.yaml), puis"
+            f"espace {code} : {left} ; {if_kept} (rows_kept d'une règle, rows de kept_tables.yaml), puis"
             " « Réinitialiser » sur verify, avant que l'on n'y travaille",
             courseid,
         )
@@ -125,10 +138,6 @@ def left_in(connection: sa.Connection, search: Search, name: str) -> Iterator[Fi
         if step.parent in search.moved and (count := connection.execute(_orphans(search, name, step)).scalar_one()):
             rows = counted(count, "ligne reste", "lignes restent")
             yield Finding(f"table {name} : {rows} sans parent, celui de {step.parent} étant parti")
-
-
-def _without_reason(name: str, count: int, one: str, many: str) -> str:
-    return f"{counted(count, one, many)} dans {name}, sans motif pour {'la' if count == 1 else 'les'} garder"
 
 
 def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[Finding]:
@@ -150,13 +159,14 @@ def strayed(connection: sa.Connection, search: Search, name: str) -> Iterator[Fi
 
 def _unexpected(
     connection: sa.Connection, search: Search, name: str, planned: sa.Table | None = None
-) -> dict[tuple[int, str], int]:
+) -> dict[tuple[int, str], _Rows]:
     """Rows of one table that no declared entry keeps, by space (id and code); ``planned``: keys of rows that go."""
-    counts: dict[tuple[int, str], int] = {}
+    found: dict[tuple[int, str], _Rows] = {}
     for way in locate(search.campaign, name, _in_scope(search.campaign), search.references.indexed_places(name)):
-        for courseid, code, count in connection.execute(_undeclared(search, name, way, planned)):
-            counts[courseid, code] = max(count, counts.get((courseid, code), 0))
-    return counts
+        for courseid, code, count, first in connection.execute(_undeclared(search, name, way, planned)):
+            rows = _Rows(count, first)
+            found[courseid, code] = max(rows, found.get((courseid, code), rows))
+    return found
 
 
 def _in_scope(campaign: Campaign) -> sa.Select[*tuple[Any, ...]]:
@@ -167,7 +177,7 @@ def _in_scope(campaign: Campaign) -> sa.Select[*tuple[Any, ...]]:
 
 
 def _undeclared(search: Search, name: str, way: Located, planned: sa.Table | None) -> sa.Select[*tuple[Any, ...]]:
-    """Number of rows, by space, that no declared entry keeps; those ``planned`` to go aside."""
+    """How many rows no declared entry keeps, and the first one's id, by space; those ``planned`` to go aside."""
     space = (way.spaces.c.courseid, way.spaces.c.code)
     stay = [_stays(search, way, entry) for entry in search.rows if entry.table == name]
     # IS NOT TRUE, not NOT: a NULL in a condition must not hide a row.
@@ -181,7 +191,8 @@ def _undeclared(search: Search, name: str, way: Located, planned: sa.Table | Non
     if planned is not None:
         rows = rows.outerjoin(planned, planned.c.id == way.rows.c.id)
         conditions.append(planned.c.id.is_(None))
-    query = sa.select(*space, sa.func.count(way.rows.c.id.distinct())).select_from(rows)
+    id_ = way.rows.c.id
+    query = sa.select(*space, sa.func.count(id_.distinct()), sa.func.min(id_)).select_from(rows)
     return query.where(*conditions).group_by(*space)
 
 
