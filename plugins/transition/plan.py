@@ -132,11 +132,11 @@ def unlike(approved: Lines, present: Lines) -> list[str]:
 def fingerprint(campaign: Campaign) -> str:
     """SHA-256 of all that the plan follows from.
 
-    Rules, feed, engineers' entries, decisions, who enters where, who teaches, who leaves, pads, the caps that it
-    crosses, spaces to create. Not how many rows go: Moodle stays open until the plan is carried out, and one view of
-    one page adds some (:func:`unlike` compares them). For the same reason, of a crossed cap its value counts, not by
-    how much it is crossed. The people of spaces that the run has created since are left out as well: the plan says that
-    their students follow.
+    Rules, feed, engineers' entries, decisions, who enters where, who teaches, who leaves, how many enrolments go, pads,
+    the caps that it crosses, spaces to create. Not how many traces go: Moodle stays open until the plan is carried out,
+    and one view of one page adds some (:func:`unlike` compares them). For the same reason, of a crossed cap its value
+    counts, not by how much it is crossed. The people of spaces that the run has created since are left out as well: the
+    plan says that their students follow.
 
     Who enters is named by registrations, which the feed and the routes to the spaces give, not by accounts: in late
     August hundreds a day log in for the first time. They have an account then, and a place in the space if Moodle's own
@@ -145,7 +145,7 @@ def fingerprint(campaign: Campaign) -> str:
     digest = hashlib.sha256(rules_hash().encode())
     lots = sa.select(lot.c.annee, lot.c.lot_id, lot.c.sha256).join(run_lot, run_lot.c.lot_id == lot.c.lot_id)
     entry = calendar_entry.c
-    decision, standing, pad = tables.decision.c, tables.standing.c, tables.pad.c
+    decision, standing, line, pad = tables.decision.c, tables.standing.c, tables.plan_line.c, tables.pad.c
     crossed = tables.cap_crossed.c
     queries = [
         lots.where(run_lot.c.run == campaign.run).order_by(lot.c.annee),
@@ -162,6 +162,8 @@ def fingerprint(campaign: Campaign) -> str:
             .where(way.c.run == campaign.run).order_by(way.c.courseid, name)
             for way, name in ((route, route.c.cle), (cohort_space, cohort_space.c.idnumber))
         ),
+        sa.select(line.table_name, line.courseid, line.rows).where(line.run == campaign.run, line.rule == people.RULE)
+        .order_by(line.table_name, line.courseid),
         sa.select(pad.courseid, pad.padid).where(pad.run == campaign.run).order_by(pad.padid),
         sa.select(crossed.cap, crossed.component, crossed.allowed)
         .where(crossed.run == campaign.run).order_by(crossed.cap, crossed.component),
