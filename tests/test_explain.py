@@ -324,6 +324,9 @@ def test_the_statements_of_a_second_run_of_the_year(site: Site) -> None:
     assert len(orders) > 50
     expected = [("decision", "PRIMARY"), ("key", "by_course"), ("stranded", "PRIMARY")]
     assert {statement: order for statement, order in orders.items() if order != expected} == {}
+    # What hung from a row that no index leads to is looked up among those rows, written down once.
+    assert [whole for text in orders for whole in scans(text, plans[text])] == []
+    assert len([statement for statement in orders if "above_question_usages_0" in statement]) == 4
 
 
 def test_the_statements_that_read_the_archive(site: Site) -> None:

@@ -13,7 +13,7 @@ from transition.campaign import Campaign
 from transition.keys import frozen_keys
 from transition.moodle.database import MoodleDatabase
 from transition.rules.branches import Branch, branches
-from transition.rules.compile import Alias, Scope, Trace, in_areas
+from transition.rules.compile import BY_VALUE, Alias, Scope, Trace, Values, in_areas, link, values_table
 from transition.rules.model import TextPattern
 from transition.state import tables
 
@@ -38,7 +38,7 @@ def stranded_traces(campaign: Campaign, scope: Scope) -> Iterator[Trace]:
         paths = known.get((keys.rule, keys.table), [])
         # What hangs from the space or the activity itself is found by its rule; a text names no row to look for.
         if any(path.above for path in paths) and not any(isinstance(path.by, TextPattern) for path in paths):
-            yield Trace(keys.rule, keys.table, _rows(campaign, scope, keys, paths))
+            yield _trace(campaign, scope, keys, paths)
 
 
 def _begun(campaign: Campaign) -> list[_Begun]:
@@ -59,28 +59,58 @@ def _begun(campaign: Campaign) -> list[_Begun]:
     return [_Begun(rule, table, tuple(numbers)) for (rule, table), numbers in runs.items()]
 
 
-def _rows(campaign: Campaign, scope: Scope, begun: _Begun, paths: Sequence[Branch]) -> sa.Select[int, int]:
+def _trace(campaign: Campaign, scope: Scope, begun: _Begun, paths: Sequence[Branch]) -> Trace:
     decision, keys = tables.decision, frozen_keys(campaign, begun.table)
     rows = campaign.moodle[begun.table].alias("stranded")
     joins = keys.join(rows, rows.c.id == keys.c.id)
     conditions = [keys.c.run.in_(begun.runs), keys.c.rule == begun.rule]
-    conditions += [~_leads_up(campaign.moodle, path, rows) for path in paths]
+    values: list[Values] = []
+    for number, path in enumerate(paths):
+        leads_up, needed = _leads_up(campaign.moodle, path, rows, number)
+        conditions.append(~leads_up)
+        values += needed
     query = sa.select(rows.c.id, keys.c.courseid.label("courseid")).prefix_with("STRAIGHT_JOIN")
     if scope.everything:
-        return query.select_from(joins).where(*conditions)
+        return Trace(begun.rule, begun.table, query.select_from(joins).where(*conditions), values=tuple(values))
     # The run's spaces lead: most keys are of spaces that the earlier runs have done, and would all be looked up.
     joins = decision.join(keys, keys.c.courseid == decision.c.courseid).join(rows, rows.c.id == keys.c.id)
     conditions += [decision.c.run == scope.run, decision.c.in_scope == sa.true()]
-    return query.select_from(joins).where(*conditions).with_hint(keys, "FORCE INDEX (by_course)")
+    query = query.select_from(joins).where(*conditions).with_hint(keys, "FORCE INDEX (by_course)")
+    return Trace(begun.rule, begun.table, query, values=tuple(values))
 
 
-def _leads_up(moodle: MoodleDatabase, path: Branch, rows: Alias) -> sa.ColumnElement[bool]:
-    """Whether every row above, by this path, is still in Moodle; of a path of ``files``, for a file of its areas."""
+def _leads_up(
+    moodle: MoodleDatabase, path: Branch, rows: Alias, number: int
+) -> tuple[sa.ColumnElement[bool], list[Values]]:
+    """Whether every row above, by this path, is still in Moodle; of a path of ``files``, for a file of its areas.
+
+    Where no index leads to the row above, it is looked up among the values that still lead up from there.
+    :param number: of the path, among those of the table.
+    """
     conditions: list[sa.ColumnElement[bool]] = [in_areas(rows, path.areas)] if path.areas else []
     below, step = rows, path
     while True:
+        if not moodle.index(moodle[step.parent], step.to):
+            values = _still_there(moodle, step, number)
+            value = values.table.alias("value")
+            found = sa.select(sa.literal(1)).where(*conditions, link(step.by, below, value.c.value))
+            return found.with_hint(value, f"FORCE INDEX ({BY_VALUE})").correlate(rows).exists(), [values]
         above = moodle[step.parent].alias(f"above_{step.depth}")
         conditions.append(step.joins(below, above))
         if step.above is None:
-            return sa.exists().where(*conditions).correlate(rows)
+            return sa.exists().where(*conditions).correlate(rows), []
         below, step = above, step.above
+
+
+def _still_there(moodle: MoodleDatabase, step: Branch, number: int) -> Values:
+    """What rows of the table above a branch are named by, as long as every row above them is still in Moodle."""
+    first = moodle[step.parent].alias(f"above_{step.depth}")
+    joined: sa.FromClause = first
+    below, up = first, step.above
+    while up:
+        above = moodle[up.parent].alias(f"above_{up.depth}")
+        joined = joined.join(above, up.joins(below, above))
+        below, up = above, up.above
+    named = first.c[step.to]
+    filled = sa.select(named).distinct().select_from(joined).prefix_with("STRAIGHT_JOIN")
+    return Values(values_table(f"above_{step.table}_{number}", named), filled)

@@ -23,6 +23,7 @@ from transition.backup.read import read_space
 from transition.backup.rows import Selected, backup_traces
 from transition.backup.stage import IncompleteBackupError, complete_backup, july_backup
 from transition.campaign import Campaign
+from transition.keys import fill_values
 from transition.moodle.database import quoted
 from transition.state import tables
 
@@ -68,6 +69,7 @@ def test_every_row_that_a_rule_names_is_read_back_as_the_database_holds_it(open_
         expected: dict[int, set[int]] = {}
         with campaign.engine.connect() as connection:
             for trace in traces:
+                fill_values(connection, trace)
                 for row_id, courseid in connection.execute(trace.rows):
                     expected.setdefault(courseid, set()).add(row_id)
         held = backup.manifest.tables[table].spaces if table in backup.manifest.tables else {}
