@@ -61,7 +61,7 @@ def test_several_sets_hold_what_one_holds(
     assert "Sauvegarde : jeu 3 sur 3 terminé (2 espaces), " in caplog.text
     for backup in verified_sets(several, []):
         files = len(backup.manifest.tables)
-        assert f"Relecture du jeu {backup.manifest.name} : {files} fichiers sur {files}, " in caplog.text
+        assert f"Relecture du jeu {backup.manifest.name} : fichiers {files}/{files}, " in caplog.text
     assert len(list(verified_sets(one, []))) == 1
     assert len(list(verified_sets(several, []))) == 3
     for table in ("logstore_standard_log", "assign_submission"):
