@@ -44,6 +44,7 @@ def ambiguous_forums(campaign: Campaign) -> dict[int, str]:
         .group_by(forum.c.id, forum.c.course, forum.c.name)
         .having(sa.func.count() > 1)
         .order_by(forum.c.id)
+        .prefix_with("STRAIGHT_JOIN")
     )
     found: dict[int, str] = {}
     with campaign.engine.connect() as connection:
