@@ -56,6 +56,8 @@ def questionnaire(space: Space) -> None:
         answer = space.add("questionnaire_response", questionnaireid=form.id, submitted=space.when(),
                            complete="y" if place else "n", grade=0, userid=user)  # fmt: skip
         _answers(space, answer, questions, choices)
+        if place == 1:
+            space.file(form.context, "mod_questionnaire/file", answer, "justificatif.pdf", user)
     space.grade(form, marks, 10)
 
 

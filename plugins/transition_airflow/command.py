@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from transition.campaign import collect_garbage_rarely
-from transition.caps import refuse_same_person
 from transition.errors import TransitionError
 from transition.platforms import load_platform, platform_names
 
@@ -68,6 +67,8 @@ class Order:
         if execute != "1":
             name = second = ""
         if second:
+            from transition.caps import refuse_same_person  # what it imports starts threads: see stop_at_once
+
             refuse_same_person(name, second)
         codes = tuple(dict.fromkeys(code.strip() for code in courses.split(",") if code.strip()))
         return cls(load_platform(platform).name, int(year), codes, name, second)
@@ -189,7 +190,8 @@ def stop_at_once(terminal: "Terminal", home: str) -> None:
     """Make Ctrl-C and SIGTERM remove `home` and end the process at once; Moodle, if it closed it, is opened first.
 
     Airflow would take the first for the failure of a task and try that task again, and ignore the second while a task
-    runs. So both are blocked in every thread and awaited by a thread of their own. A kill is safe at any point.
+    runs. So both are blocked in every thread and awaited by a thread of their own; what starts threads, as numpy does,
+    must not be imported before. A kill is safe at any point.
     """
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
