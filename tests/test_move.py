@@ -1,7 +1,5 @@
 """Moving rows, killed at every SQL statement: nothing lost, nothing twice, and the same end."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from demo.server import PrivateMariaDB
 from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
 from tests.support.dump import Rows, dump
+from tests.support.kill import die_in
 from transition import move
 from transition.campaign import Campaign
 from transition.errors import TransitionError
@@ -83,29 +82,8 @@ def start_again(campaign: Campaign) -> None:
 
 
 def move_and_die(campaign: Campaign, statement: int) -> bool:
-    """Move in a child process that is killed just before its n-th SQL statement; False if it ended before."""
-    campaign.server.dispose()  # the child must not share a connection
-    pid = os.fork()
-    if pid == 0:
-        seen = 0
-
-        def count(*_: object) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == statement:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sa.event.listen(campaign.server, "before_cursor_execute", count)
-        sa.event.listen(campaign.server, "commit", count)
-        status = 1
-        try:
-            move.move_rule(campaign, RULE)
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) or status == 0, "the child failed by itself"
-    return os.WIFSIGNALED(status)
+    """As :func:`~tests.support.kill.die_in`, a move."""
+    return die_in(campaign, lambda: move.move_rule(campaign, RULE), statement)
 
 
 def test_killed_at_every_statement_then_run_again(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,12 @@
 """A swapped table on both sides, undone, or killed on its way."""
 
-import os
 import re
-import signal
-from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
 from tests.support.dump import Rows
+from tests.support.kill import die_in
 from transition import swap
 from transition.campaign import Campaign
 from transition.key_views import is_view, point
@@ -97,31 +95,5 @@ def picked(campaign: Campaign, courseid: int) -> list[str]:
 
 
 def swap_and_die(campaign: Campaign, name: str, statement: int) -> bool:
-    """As :func:`die_in`, a swap."""
+    """As :func:`~tests.support.kill.die_in`, a swap."""
     return die_in(campaign, lambda: swap.swap_table(campaign, name), statement)
-
-
-def die_in(campaign: Campaign, work: Callable[[], None], statement: int) -> bool:
-    """Work in a child process that is killed just before its n-th statement or commit; False if it ended before."""
-    campaign.server.dispose()
-    pid = os.fork()
-    if pid == 0:
-        seen = 0
-
-        def count(*_: object) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == statement:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sa.event.listen(campaign.server, "before_cursor_execute", count)
-        sa.event.listen(campaign.server, "commit", count)
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) or status == 0, "the child failed by itself"
-    return os.WIFSIGNALED(status)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from tests.swap.helpers import LOG, POSTS, RECENT, die_in, keyed, picked, state, swap_and_die, undo
+from tests.support.kill import die_in
+from tests.swap.helpers import LOG, POSTS, RECENT, keyed, picked, state, swap_and_die, undo
 from transition import maintenance, move, swap
 from transition.campaign import Campaign
 from transition.errors import TransitionError

@@ -68,7 +68,7 @@ def reports_of(campaign: Campaign, year: int) -> UPath:
 
 def proof_stem(campaign: Campaign) -> str:
     """How the names of the run's proofs begin."""
-    return "expiry-" + "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
+    return f"expiry-{storage.run_name(campaign)}"
 
 
 def fingerprint(items: Iterable[Item]) -> str:
