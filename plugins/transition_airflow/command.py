@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[2]
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Order:
         if execute != "1":
             name = second = ""
         if second:
-            from transition.caps import refuse_same_person  # what it imports starts threads: see stop_at_once
+            from transition.caps import refuse_same_person  # with threads of numpy's: see hold_signals
 
             refuse_same_person(name, second)
         codes = tuple(dict.fromkeys(code.strip() for code in courses.split(",") if code.strip()))
@@ -186,18 +187,23 @@ def campaign_of(order: Order, run_id: str) -> "Campaign":
     )
 
 
+def hold_signals() -> None:
+    """Block what stops the command, in this thread and in all that it starts, until :func:`stop_at_once` awaits it.
+
+    Comes first: numpy starts threads when it is imported, and a signal goes to any thread that does not block it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+
 def stop_at_once(terminal: "Terminal", home: str) -> None:
     """Make Ctrl-C and SIGTERM remove `home` and end the process at once; Moodle, if it closed it, is opened first.
 
     Airflow would take the first for the failure of a task and try that task again, and ignore the second while a task
-    runs. So both are blocked in every thread and awaited by a thread of their own; what starts threads, as numpy does,
-    must not be imported before. A kill is safe at any point.
+    runs. So a thread of its own awaits both. A kill is safe at any point.
     """
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
     def wait() -> None:
-        signal.sigwait(signals)
+        signal.sigwait(_STOPPING)
         terminal.say(
             "\nInterrompu. Ce qui était en cours est annulé, ce qui était fait le reste : relancez pour reprendre."
         )
@@ -223,6 +229,7 @@ def reopen_instead(terminal: "Terminal", home: str) -> NoReturn:
 
 def main() -> int:
     """Carry out the order in the environment; returns 0 only if every task succeeded, checks included."""
+    hold_signals()
     try:
         order = Order.read(os.environ)
     except TransitionError as error:

@@ -22,6 +22,7 @@ from transition_airflow.command import (
     MISUSED,
     PROJECT,
     failures,
+    hold_signals,
     listen,
     prepare_airflow,
     run,
@@ -68,6 +69,7 @@ class Order:
 
 def main() -> int:
     """Carry out the order in the environment; returns 0 only if the space was restored."""
+    hold_signals()
     try:
         order = Order.read(os.environ)
     except TransitionError as error:

@@ -66,6 +66,15 @@ def command(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.parametrize("module", ["command", "restore_command"])
+def test_no_thread_runs_before_the_signals_are_held(module: str) -> None:
+    """A thread that numpy started before would take Ctrl-C, and leave Moodle closed."""
+    code = f"import os, transition_airflow.{module}; print(len(os.listdir('/proc/self/task')))"
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "plugins")}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
+    assert found.stdout == "1\n"
+
+
 def test_a_missing_connection_is_one_sentence(tmp_path: Path) -> None:
     done = command(tmp_path, PLATFORM="ecampus", YEAR="2026")
     assert done.returncode == 1

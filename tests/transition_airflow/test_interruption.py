@@ -15,7 +15,7 @@ from tests.support.site import Site, make_folder, new_site
 from tests.test_maintenance import MAINTENANCE, cli
 
 CLOSED = "SELECT COUNT(*) FROM mdl_config WHERE name = 'maintenance_enabled' AND value = '1'"
-ORDER = {"EXECUTE": "1", "APPROVED_BY": "Ada Administratrice", "COURSES": "L1MAT101"}
+ORDER = {"EXECUTE": "1", "APPROVED_BY": "Ada Administratrice", "EXCEED": "Ali Ferhat", "COURSES": "L1MAT101"}
 
 
 @pytest.fixture
