@@ -20,8 +20,8 @@ def folder(campaign: Campaign, kind: Kind) -> UPath:
     return campaign.storage / campaign.platform.name / str(campaign.year) / kind
 
 
-def run_name(campaign: Campaign) -> str:
-    """The run's id, fit for the name of a file."""
+def stem(campaign: Campaign) -> str:
+    """The run's id, as the names of its files have it."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in campaign.run_id)
 
 

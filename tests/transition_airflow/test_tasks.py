@@ -13,7 +13,7 @@ from demo.server import PrivateMariaDB
 from transition.campaign import Campaign
 from transition.errors import TransitionError, UnreachableError
 from transition.state import schema
-from transition.storage import run_name
+from transition.storage import stem
 from transition_airflow.tasks import LONGEST_NAME, RETRIES, Refusal, bare_campaign, campaign, readable_errors
 from transition_airflow.timetable import GRACE
 
@@ -82,7 +82,7 @@ def test_runs_of_two_dags_with_the_same_id_share_nothing(context: Any) -> None:
     expiry = bare_campaign("ecampus", context("scheduled", moment, ids=("archive_expiry_ecampus", night)), 2026)
     schema.upgrade(transition)
     assert len({transition.run, resets.run, expiry.run}) == 3
-    assert len({run_name(one) for one in (transition, resets, expiry)}) == 3, "the names of their reports"
+    assert len({stem(one) for one in (transition, resets, expiry)}) == 3, "the names of their reports"
     assert made("annual_transition").run == transition.run
     transition.take_fence()
     transition.check_fence()

@@ -68,7 +68,7 @@ def reports_of(campaign: Campaign, year: int) -> UPath:
 
 def proof_stem(campaign: Campaign) -> str:
     """How the names of the run's proofs begin."""
-    return f"expiry-{storage.run_name(campaign)}"
+    return f"expiry-{storage.stem(campaign)}"
 
 
 def fingerprint(items: Iterable[Item]) -> str:

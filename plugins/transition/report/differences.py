@@ -60,7 +60,7 @@ def write(campaign: Campaign) -> UPath | None:
             return None
     folder = storage.folder(campaign, "reports")
     storage.make_private(folder)
-    path = folder / f"differences-{storage.run_name(campaign)}.xlsx"
+    path = folder / f"differences-{storage.stem(campaign)}.xlsx"
     storage.write(path, _build(campaign))
     return path
 

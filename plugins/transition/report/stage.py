@@ -63,7 +63,7 @@ def report(campaign: Campaign) -> None:
     """
     with journal.stage(campaign, "report") as closing:
         facts = gather(campaign)
-        folder, stem = storage.folder(campaign, "reports"), storage.run_name(campaign)
+        folder, stem = storage.folder(campaign, "reports"), storage.stem(campaign)
         storage.make_private(folder)
         compared = differences.write(campaign)
         facts["differences_file"] = compared.name if compared else None

@@ -188,6 +188,6 @@ def _prove(campaign: Campaign, seed: int, trials: list[Trial]) -> str:
         "platform": campaign.platform.name, "site": campaign.moodle.site, "year": campaign.year,
         "run_id": campaign.run_id, "at": now().isoformat(), "seed": seed, "spaces": [asdict(trial) for trial in trials],
     }  # fmt: skip
-    path = folder / f"{STAGE}-{storage.run_name(campaign)}.json"
+    path = folder / f"{STAGE}-{storage.stem(campaign)}.json"
     storage.write(path, json.dumps(proof, ensure_ascii=False, indent=1).encode())
     return str(path)
