@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 
 from transition.apogee.calendar import CalendarException
 from transition.apogee.model import Model
-from transition.decisions import (
-    APPLIED,
-    DecidingCategories,
-    Facts,
-    Space,
-    decide,
-)
+from transition.decisions import APPLIED, Facts, decide
+from transition.spaces import DecidingCategories, Space
 
 TODAY = date(2026, 8, 16)
 COMPLEMENTARY, ARCHIVES = 7, 9

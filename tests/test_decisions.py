@@ -20,15 +20,12 @@ from transition.apogee import tables as apogee
 from transition.apogee.model import load_model
 from transition.apogee.stage import apogee_sync
 from transition.campaign import Campaign, now
-from transition.decisions import (
-    check_categories,
-    detect_missing,
-    still_excluded,
-)
+from transition.decisions import detect_missing, still_excluded
 from transition.errors import TransitionError
 from transition.ex_changes import remember
 from transition.ex_return import coming_back
 from transition.moodle.database import open_engine
+from transition.spaces import check_categories
 from transition.state import schema, tables
 
 

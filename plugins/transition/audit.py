@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
-from transition.decisions import deciding_categories
 from transition.errors import TransitionError
 from transition.location import rows_in_spaces
 from transition.moodle.database import MoodleDatabase
@@ -20,6 +19,7 @@ from transition.rules.compile import absent_tables, is_installed, moved_tables
 from transition.rules.kept import Kept, kept_reasons, kept_rows, load_kept
 from transition.rules.model import KeptRows, Rule, load_rules
 from transition.rules.skeleton import skeleton
+from transition.spaces import deciding_categories
 from transition.state import tables
 
 STAGE = "preflight"

@@ -17,18 +17,22 @@ from transition.apogee.calendar import (
     lots_since,
     refuse_unknown,
 )
-from transition.apogee.codes import compare_key
 from transition.apogee.model import Model, load_model
 from transition.calendars.entries import load_entries
 from transition.campaign import Campaign
 from transition.doubts import ambiguous_forums, doubt
-from transition.errors import TransitionError, refuse_all
-from transition.ex_changes import archived, archived_until, code_before, obstacles, visible_before
+from transition.ex_changes import archived_until, obstacles
 from transition.ex_names import ARCHIVED_PREFIX
 from transition.french import counted, day
 from transition.missing import CSV_NAME, record_missing
-from transition.moodle.categories import category_ids
-from transition.spaces import SITE_COURSE
+from transition.spaces import (
+    DecidingCategories,
+    Space,
+    deciding_categories,
+    looks_archived,
+    read_spaces,
+    refuse_unknown_courses,
+)
 from transition.state import tables
 
 STAGE = "detect_missing"
@@ -42,38 +46,6 @@ DECISION = {**DECISIONS, "defer": "différé", "exclude": "exclu"}
 _RETURN = "retour dans la maquette après archivage, nom et catégorie lui sont rendus : "
 _STRONGEST_FIRST = ("exclude", "defer", "hold")  # among the verdicts of several exceptions
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Space:
-    """A course as the platform holds it now.
-
-    :param code: its idnumber; of an archived one whose idnumber is kept ``apart``, the one it had before.
-    :param category: names of its categories, from the top. :param path: their ids.
-    :param visible: of an archived one that the expiry hid, as it was before.
-    """
-
-    courseid: int
-    code: str
-    shortname: str
-    fullname: str
-    category: str
-    path: tuple[int, ...]
-    visible: bool = True
-    apart: bool = False
-
-    @property
-    def key(self) -> str:
-        """The code's compare key, '' without a code."""
-        return compare_key(self.code)
-
-
-@dataclass(frozen=True)
-class DecidingCategories:
-    """Ids of the two categories that exclude what is in or below them."""
-
-    complementary: int
-    archives: int
 
 
 @dataclass(frozen=True)
@@ -144,68 +116,6 @@ def still_excluded(campaign: Campaign) -> set[int]:
     spaces = read_spaces(campaign)
     facts = read_facts(campaign, spaces, load_model(campaign))
     return {space.courseid for space in spaces if space.courseid in concerned and _protection(space, facts)}
-
-
-def check_categories(campaign: Campaign) -> list[str]:
-    """French findings on the platform's two categories, for preflight."""
-    try:
-        deciding_categories(campaign)
-    except TransitionError as error:
-        return [str(error)]
-    return []
-
-
-def deciding_categories(campaign: Campaign) -> DecidingCategories:
-    """The platform's two categories, found by idnumber (text) or id (number).
-
-    Raises one :class:`TransitionError` that names each one that is missing or found more than once.
-    """
-    found, findings = [], []
-    for name in ("complementary", "archives"):
-        wanted = getattr(campaign.platform.categories, name)
-        ids = category_ids(campaign.moodle, wanted)
-        found.append(ids[0] if ids else 0)
-        if len(ids) != 1:
-            found_categories = counted(len(ids), "catégorie", "catégories") if ids else "aucune catégorie"
-            findings.append(
-                f"categories.{name} : {found_categories} de Moodle avec"
-                f" {'l’id' if isinstance(wanted, int) else 'l’idnumber'} « {wanted} », une seule est attendue"
-            )
-    refuse_all(f"Corrigez include/platforms/{campaign.platform.name}.yaml ou les catégories de Moodle :", findings)
-    return DecidingCategories(*found)
-
-
-def read_categories(campaign: Campaign) -> dict[int, tuple[str, tuple[int, ...]]]:
-    """Every category: its names from the top, « A / B », and their ids."""
-    category = campaign.moodle["course_categories"].c
-    names, paths = {}, {}
-    with campaign.engine.connect() as connection:
-        for id_, name, path in connection.execute(sa.select(category.id, category.name, category.path)):
-            names[id_], paths[id_] = name, tuple(int(part) for part in path.split("/") if part)
-    return {id_: (" / ".join(names.get(part, "?") for part in path), path) for id_, path in paths.items()}
-
-
-def read_spaces(campaign: Campaign) -> list[Space]:
-    """Every course of the platform, the site page aside."""
-    course, categories, changes = campaign.moodle["course"].c, read_categories(campaign), archived(campaign)
-    query = (
-        sa.select(course.id, course.idnumber, course.shortname, course.fullname, course.category, course.visible)
-        .where(course.id != SITE_COURSE)
-        .order_by(course.id)
-    )
-    found = []
-    with campaign.engine.connect() as connection:
-        for row in connection.execute(query):
-            code, visible = None, row.visible
-            if change := changes.get(row.id):
-                code, visible = code_before(change, row.idnumber), visible_before(change, row.visible)
-            found.append(
-                Space(
-                    row.id, row.idnumber if code is None else code, row.shortname, row.fullname,
-                    *categories.get(row.category, ("", ())), visible=bool(visible), apart=code is not None,
-                )
-            )  # fmt: skip
-    return found
 
 
 def decide(space: Space, facts: Facts) -> tuple[str, str]:
@@ -301,12 +211,6 @@ def _stays_archived(space: Space, facts: Facts) -> tuple[str, str] | None:
     return None
 
 
-def looks_archived(space: Space, categories: DecidingCategories) -> bool:
-    """Whether a space is named ``ex_`` or lies in or below « Archives »."""
-    named = space.fullname.startswith(ARCHIVED_PREFIX) or space.shortname.startswith(ARCHIVED_PREFIX)
-    return named or categories.archives in space.path
-
-
 def _carries(space: Space, model: Model) -> bool:
     """Whether a space counts among those that carry its code.
 
@@ -390,17 +294,3 @@ def _row(campaign: Campaign, space: Space, decision: str, reason: str) -> dict[s
         "reason": reason[:1000],
         "in_scope": chosen and decision in APPLIED,
     }
-
-
-def refuse_unknown_courses(campaign: Campaign, spaces: Collection[Space]) -> None:
-    """Raise :class:`TransitionError` if the run is limited to codes that none of these spaces has."""
-    codes = {space.code for space in spaces}
-    refuse_all(
-        f"Codes demandés qu'aucun espace ne porte ({campaign.platform.label}) ; corrigez le formulaire :",
-        [f"« {code} »{_nearest(code, codes)}" for code in campaign.courses if code not in codes],
-    )
-
-
-def _nearest(code: str, codes: Collection[str]) -> str:
-    alike = [known for known in codes if compare_key(known) == compare_key(code)]
-    return f" (écrit « {alike[0]} » dans Moodle)" if alike else ""

@@ -1,19 +1,15 @@
 """What makes a person look at a space before the campaign does with it what the model says."""
 
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
 
 from transition.apogee.codes import compare_key
 from transition.apogee.model import Model
 from transition.campaign import Campaign
 from transition.ex_names import ARCHIVED_PREFIX
-
-if TYPE_CHECKING:
-    from transition.decisions import Space
+from transition.spaces import Space
 
 
-def doubt(space: "Space", decision: str, model: Model) -> tuple[str, str] | None:
+def doubt(space: Space, decision: str, model: Model) -> tuple[str, str] | None:
     """Why a person must look before what the model says is done."""
     if decision in ("reset", "archive") and (other := _named_after(space, model)):
         return "hold", (
@@ -57,7 +53,7 @@ def ambiguous_forums(campaign: Campaign) -> dict[int, str]:
     return found
 
 
-def _named_after(space: "Space", model: Model) -> str:
+def _named_after(space: Space, model: Model) -> str:
     """The code of another element that a space bears as its name (« CODE », « CODE - libellé »); '' for none.
 
     Not that of its host, or of an element that it hosts: one space serves both.

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
-from transition.decisions import deciding_categories, still_excluded
+from transition.decisions import still_excluded
 from transition.enrolment.keep_teachers import keep_teachers
 from transition.errors import TransitionError
 from transition.ex_changes import NAMES, remember
@@ -18,6 +18,7 @@ from transition.ex_return import bring_back, coming_back
 from transition.french import counted
 from transition.moodle.categories import ROOM, create_category, fix_sortorder, move_context
 from transition.moodle.revisions import next_revision
+from transition.spaces import deciding_categories
 from transition.state import tables
 
 STAGE = "ex_rename"

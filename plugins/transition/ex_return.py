@@ -6,10 +6,10 @@ import sqlalchemy as sa
 
 from transition import journal
 from transition.campaign import Campaign
-from transition.decisions import deciding_categories, looks_archived, read_spaces
 from transition.errors import TransitionError
 from transition.ex_changes import archived_until, last_change, obstacles, put_back, remember
 from transition.ex_links import undo
+from transition.spaces import deciding_categories, looks_archived, read_spaces
 from transition.state import tables
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,10 +15,8 @@ from transition.apogee.model import run_lots
 from transition.campaign import Campaign
 from transition.french import counted
 from transition.moodle.categories import category_ids
+from transition.spaces import Space
 from transition.state.tables import missing_space
-
-if TYPE_CHECKING:
-    from transition.decisions import Space
 
 CSV_NAME = "espaces-a-creer.csv"
 # Columns of the course upload tool (tool_uploadcourse_course); an empty category is the one that its form names.
@@ -41,7 +39,7 @@ class NewSpace:
         return f"{self.code} - {self.libelle}"[:_FULLNAME]
 
 
-def record_missing(campaign: Campaign, spaces: Sequence["Space"]) -> int:
+def record_missing(campaign: Campaign, spaces: Sequence[Space]) -> int:
     """Store the elements of year N without a space, in place of those of this run, and write them; returns how many.
 
     Elements that are open and not fictitious need a space, but for those that another one hosts; their hosts do. A code
@@ -83,7 +81,7 @@ def _wanted(campaign: Campaign) -> dict[str, tuple[str, str, str]]:
     return wanted
 
 
-def _obstacle(homonym: "Space | None") -> str:
+def _obstacle(homonym: Space | None) -> str:
     if homonym is None:
         return ""
     number = f"avec le numéro d'identification « {homonym.code} »" if homonym.code else "sans numéro d'identification"

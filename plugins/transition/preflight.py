@@ -11,7 +11,6 @@ from transition.audit import audit, journal_absent
 from transition.backup.mbz import check_exchange
 from transition.campaign import Campaign, now
 from transition.create_spaces import check_web_service
-from transition.decisions import check_categories
 from transition.errors import TransitionError, refuse_all
 from transition.etherpad.pads import check_server
 from transition.filedir import check_dataroot
@@ -23,7 +22,7 @@ from transition.move import journal_abandoned
 from transition.pace import check_replicas
 from transition.rules.compile import absent_tables, unknown_columns
 from transition.rules.model import load_rules, rule_names
-from transition.spaces import record_contexts
+from transition.spaces import check_categories, record_contexts
 from transition.state import schema
 from transition.swap import settle_swaps
 

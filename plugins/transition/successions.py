@@ -17,7 +17,7 @@ from transition.apogee import tables as apogee
 from transition.apogee.codes import compare_key
 from transition.apogee.model import load_model
 from transition.campaign import Campaign
-from transition.decisions import DecidingCategories, Space, deciding_categories, looks_archived, read_spaces
+from transition.spaces import DecidingCategories, Space, deciding_categories, looks_archived, read_spaces
 from transition.state import tables
 
 ALIKE = 80.0  # of 100: below, two labels have little in common

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.test_decide import exceptions, facts, spaces
 from transition.apogee.calendar import CalendarException
-from transition.decisions import APPLIED, Facts, Space, decide
+from transition.decisions import APPLIED, Facts, decide
+from transition.spaces import Space
 
 days = st.dates(date(2026, 1, 1), date(2027, 12, 31))
 

@@ -9,8 +9,8 @@ from tests.dags.test_annual_transition import CHAIN
 from transition.calendars.due import Due, Night
 from transition.calendars.form import Request
 from transition.campaign import Campaign
-from transition.decisions import Space
 from transition.platforms import platform_names
+from transition.spaces import Space
 from transition_airflow import approval, tasks
 from transition_airflow.timetable import PunctualCronTimetable
 

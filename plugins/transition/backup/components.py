@@ -10,11 +10,10 @@ from transition import journal
 from transition.backup.rows import concerned_spaces
 from transition.backup.stage import back_up_spaces
 from transition.campaign import Campaign
-from transition.decisions import Space, read_spaces, refuse_unknown_courses
 from transition.errors import TransitionError
 from transition.french import counted
 from transition.preflight import check_backup
-from transition.spaces import record_contexts
+from transition.spaces import Space, read_spaces, record_contexts, refuse_unknown_courses
 from transition.state import schema
 
 MOST = 200  # tasks of one run: Airflow handles no more with ease

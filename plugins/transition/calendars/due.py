@@ -13,11 +13,12 @@ from transition.apogee.model import read_model
 from transition.apogee.tables import exception_calendrier, lot
 from transition.calendars.tables import calendar_entry
 from transition.campaign import Campaign
-from transition.decisions import APPLIED, Space, decide, deciding_categories, read_facts, read_spaces
+from transition.decisions import APPLIED, decide, read_facts
 from transition.errors import TransitionError, refuse_all
 from transition.french import counted
 from transition.restore.history import WHOLE
 from transition.restore.put_back import STAGE as RESTORE
+from transition.spaces import Space, deciding_categories, read_spaces
 from transition.state import schema, tables
 
 UNDECIDED = (

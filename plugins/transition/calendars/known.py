@@ -8,7 +8,8 @@ from transition.apogee.load import loaded_lots
 from transition.apogee.model import Model, read_model
 from transition.calendars.entries import load_entries
 from transition.campaign import Campaign
-from transition.decisions import Space, done_spaces, read_spaces
+from transition.decisions import done_spaces
+from transition.spaces import Space, read_spaces
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from transition.campaign import Campaign
 from transition.checksum import rows_checksum
-from transition.decisions import DecidingCategories, Space, deciding_categories, looks_archived, read_spaces
 from transition.errors import TransitionError
 from transition.restore.history import nearest
+from transition.spaces import DecidingCategories, Space, deciding_categories, looks_archived, read_spaces
 
 
 @dataclass(frozen=True)

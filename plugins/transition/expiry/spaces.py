@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from transition.campaign import Campaign
-from transition.decisions import deciding_categories
 from transition.errors import TransitionError
 from transition.ex_changes import archived, hidden_by_expiry
 from transition.ex_names import ARCHIVED_PREFIX
@@ -17,6 +16,7 @@ from transition.expiry.age import Ages, too_young
 from transition.expiry.item import Item
 from transition.moodle.command_line import CommandLine
 from transition.moodle.revisions import next_revision
+from transition.spaces import deciding_categories
 
 _PATIENCE = 3600  # seconds that Moodle may take to delete one space
 _NOT_OURS = (

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from transition.backup.manifest import verified_sets
 from transition.campaign import Campaign
 from transition.components import components
-from transition.decisions import Space, deciding_categories, read_categories, read_spaces
 from transition.enrolment.tables import arrival, ex_change
 from transition.ex_changes import archived_until, name_after
 from transition.ex_names import with_prefix, year_category
 from transition.ex_return import coming_back
 from transition.grades import Export, exported
+from transition.spaces import Space, deciding_categories, read_categories, read_spaces
 from transition.state import tables
 
 PLANNED, DONE, UNFINISHED, ELSEWHERE, UNTOUCHED = (
