@@ -11,14 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import NEWCOMERS, add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import NEWCOMERS, new_campaign, run_chain
 from transition import plan
 from transition.backup import manifest as sets
 from transition.backup.read import read_space
 from transition.campaign import Campaign
 from transition.errors import TransitionError
-from transition.moodle.database import open_engine
 from transition.move import archive_table
 
 NAME, SPACE = "entretemps", 2  # LI3INF01, which is reset
@@ -29,14 +27,8 @@ Rows = set[tuple[str, int]]  # table, id
 
 @pytest.fixture
 def campaign(server: PrivateMariaDB, reference: Path, tmp_path: Path) -> Iterator[Campaign]:
-    load_dump(server, reference / DUMP, f"{NAME}_moodle")
-    engine = open_engine(server.url(f"{NAME}_moodle"))
-    add_newcomers(engine)
-    reference_feed(tmp_path / "feed")
-    platform = reference_platform(tmp_path / "storage", name=NAME)
-    yield Campaign(platform, 2026, "essai", engine, dry_run=False, feed=tmp_path / "feed")
-    engine.dispose()
-    drop_databases(server, {f"{NAME}_{what}" for what in ("moodle", "transition", "2026")})
+    with new_campaign(server, reference, tmp_path, NAME) as campaign:
+        yield campaign
 
 
 def copy_row(connection: sa.Connection, table: str, id_: int, **changed: Any) -> int:

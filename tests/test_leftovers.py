@@ -9,14 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import new_campaign, run_chain
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.files import INCLUDE
 from transition.keys import frozen_keys
 from transition.leftovers import Search, left_in, prepare, strayed
-from transition.moodle.database import open_engine
 from transition.move import archive_table
 from transition.verify import verify
 
@@ -26,18 +24,6 @@ SPACE = "LI3INF01"  # holds every activity of the policy
 UNPLACED = {
     "question_response_analysis", "question_statistics", "quiz_statistics", "task_adhoc", "user_preferences",
 }  # fmt: skip
-
-
-def campaign_on(server: PrivateMariaDB, reference: Path, folder: Path, name: str) -> Iterator[Campaign]:
-    """A campaign of one space on a copy of the real database, nothing run yet."""
-    load_dump(server, reference / DUMP, f"{name}_moodle")
-    engine = open_engine(server.url(f"{name}_moodle"))
-    add_newcomers(engine)
-    reference_feed(folder / "feed")
-    platform = reference_platform(folder / "storage", name=name)
-    yield Campaign(platform, 2026, "essai", engine, dry_run=False, feed=folder / "feed", courses=(SPACE,))
-    engine.dispose()
-    drop_databases(server, {f"{name}_moodle", f"{name}_transition", f"{name}_2026"})
 
 
 BROKEN = {
@@ -61,7 +47,8 @@ PLANNED = ("preflight", "apogee_sync", "detect_missing", "plan")
 
 @pytest.fixture(scope="module")
 def campaign(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
-    yield from campaign_on(server, reference, tmp_path_factory.mktemp(NAME), NAME)
+    with new_campaign(server, reference, tmp_path_factory.mktemp(NAME), NAME, courses=(SPACE,)) as campaign:
+        yield campaign
 
 
 @pytest.fixture(scope="module")

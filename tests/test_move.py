@@ -9,15 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import UNTIL_FROZEN, new_campaign, run_chain
 from tests.support.dump import Rows, dump
 from tests.support.kill import die_in
 from transition import move
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
-from transition.moodle.database import open_engine, quoted
+from transition.moodle.database import quoted
 from transition.purge import purge
 from transition.state import tables
 
@@ -28,30 +27,9 @@ TABLES = ("chat_messages", "chat_messages_current", "chat_users")
 @pytest.fixture(scope="module")
 def frozen(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     """A campaign whose plan is frozen."""
-    names = {"move_moodle", "ecampus_transition", "ecampus_2026"}
-    drop_databases(server, names)
-    load_dump(server, reference / DUMP, "move_moodle")
-    engine = open_engine(server.url("move_moodle"))
-    add_newcomers(engine)
-    folder = tmp_path_factory.mktemp("move")
-    reference_feed(folder / "feed")
-    campaign = Campaign(
-        reference_platform(folder / "storage"), 2026, "frozen", engine, dry_run=False, feed=folder / "feed"
-    )
-    stages = (
-        "preflight",
-        "july_backup",
-        "grade_exports",
-        "apogee_sync",
-        "detect_missing",
-        "plan",
-        "approval",
-        "freeze",
-    )
-    run_chain(campaign, stages)
-    yield campaign
-    engine.dispose()
-    drop_databases(server, names)
+    with new_campaign(server, reference, tmp_path_factory.mktemp("move"), "move") as campaign:
+        run_chain(campaign, UNTIL_FROZEN)
+        yield campaign
 
 
 @pytest.fixture

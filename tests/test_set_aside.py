@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.backup.test_backup import L1MAT101, LI3INF01, alter, truncate
+from tests.backup.helpers import L1MAT101, LI3INF01, alter, truncate
 from tests.enrolment.nightly import enrol_cohort
 from tests.enrolment.test_nightly import STEP, cohort, members
 from tests.enrolment.world import World

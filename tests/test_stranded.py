@@ -9,12 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.conftest import DUMP, drop_databases, load_dump
-from tests.support.campaign import add_newcomers, reference_feed, reference_platform, run_chain
+from tests.support.campaign import UNTIL_FROZEN, new_campaign, run_chain
 from transition import keys, move
 from transition.campaign import Campaign
 from transition.enrolment import people
-from transition.moodle.database import open_engine
 from transition.plan import count_lines, load_lines
 from transition.rules.branches import branches
 from transition.rules.compile import Scope
@@ -28,30 +26,9 @@ LOOKS = 3  # how often, on the way, the next run is asked for its plan
 @pytest.fixture(scope="module")
 def stopped(server: PrivateMariaDB, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     """A run whose plan is frozen, and which a later one follows."""
-    names = {"stranded_moodle", "ecampus_transition", "ecampus_2026"}
-    drop_databases(server, names)
-    load_dump(server, reference / DUMP, "stranded_moodle")
-    engine = open_engine(server.url("stranded_moodle"))
-    add_newcomers(engine)
-    folder = tmp_path_factory.mktemp("stranded")
-    reference_feed(folder / "feed")
-    campaign = Campaign(
-        reference_platform(folder / "storage"), 2026, "stopped", engine, dry_run=False, feed=folder / "feed"
-    )
-    stages = (
-        "preflight",
-        "july_backup",
-        "grade_exports",
-        "apogee_sync",
-        "detect_missing",
-        "plan",
-        "approval",
-        "freeze",
-    )
-    run_chain(campaign, stages)
-    yield campaign
-    engine.dispose()
-    drop_databases(server, names)
+    with new_campaign(server, reference, tmp_path_factory.mktemp("stranded"), "stranded") as campaign:
+        run_chain(campaign, UNTIL_FROZEN)
+        yield campaign
 
 
 def next_run(campaign: Campaign, run_id: str) -> Campaign:

@@ -3,7 +3,7 @@
 import errno
 import json
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +12,33 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.conftest import Edit, Open
+from tests.backup.helpers import (
+    L1MAT101,
+    LI3INF01,
+    LI3INF02,
+    SPACES,
+    SUBMIT,
+    WITHDRAW,
+    alter,
+    become_a_folder,
+    folder_of,
+    journalled,
+    the_set,
+    truncate,
+)
 from transition.backup import coverage
 from transition.backup import manifest as sets
 from transition.backup import rows as backup_rows
 from transition.backup import runs as backup_runs
 from transition.backup import table as backup_table
 from transition.backup.coverage import present_states, stale_spaces
-from transition.backup.manifest import BackupSet, verified_sets
+from transition.backup.manifest import verified_sets
 from transition.backup.read import read_space
 from transition.backup.rows import Selected, backup_traces
-from transition.backup.stage import IncompleteBackupError, complete_backup, july_backup
+from transition.backup.stage import IncompleteBackupError, july_backup
 from transition.campaign import Campaign
 from transition.keys import fill_values
 from transition.moodle.database import quoted
-from transition.state import tables
-
-LI3INF01, LI3INF02, L1MAT101 = 2, 3, 4
-SPACES = {2, 3, 4, 5, 6, 7, 8, 9}
-SUBMIT = """INSERT INTO mdl_assign_submission (id, assignment, userid, timecreated, timemodified, status, groupid,
- attemptnumber, latest) SELECT 999999, id, 2, 1, 1, 'submitted', 0, 99, 0 FROM mdl_assign WHERE course = 4 LIMIT 1"""
-WITHDRAW = "DELETE FROM mdl_assign_submission WHERE id = 999999"
-
-
-def folder_of(campaign: Campaign) -> Path:
-    return Path(campaign.platform.storage) / campaign.platform.name / str(campaign.year) / "backup"
-
-
-def the_set(campaign: Campaign) -> BackupSet:
-    """The latest verified set."""
-    return next(verified_sets(campaign, []))
 
 
 def rows_in_moodle(campaign: Campaign, table: str, ids: Iterable[int]) -> dict[int, tuple[Any, ...]]:
@@ -50,13 +48,6 @@ def rows_in_moodle(campaign: Campaign, table: str, ids: Iterable[int]) -> dict[i
             f"SELECT * FROM mdl_{table} WHERE id IN ({', '.join(map(str, ids)) or 'NULL'})"
         )
         return {row.id: tuple(row) for row in found}
-
-
-def journalled(campaign: Campaign, action: str) -> list[Any]:
-    journal = tables.journal
-    with campaign.engine.connect() as connection:
-        query = sa.select(journal).where(journal.c.stage == "july_backup", journal.c.action == action)
-        return list(connection.execute(query.order_by(journal.c.id)))
 
 
 def test_every_row_that_a_rule_names_is_read_back_as_the_database_holds_it(open_campaign: Open) -> None:
@@ -166,16 +157,6 @@ def test_a_space_without_any_trace_needs_no_backup(open_campaign: Open, few_rule
         assert stale_spaces(open_campaign("avec le vide")) == {}
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-10])
-
-
-def alter(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize(
     ("damage", "said"), [(truncate, "octets au lieu de"), (alter, "a été altéré"), (Path.unlink, "est absent")]
 )
@@ -191,12 +172,6 @@ def test_a_damaged_file_is_told(open_campaign: Open, few_rules: None, damage: An
     assert all("forum_grades.parquet" in reason and said in reason for reason in stale.values())
     july_backup(campaign)
     assert stale_spaces(campaign) == {}
-
-
-def become_a_folder(path: Path) -> None:
-    """What is there and cannot be read, whoever asks."""
-    path.unlink()
-    path.mkdir()
 
 
 @pytest.mark.parametrize(
@@ -351,54 +326,6 @@ def test_a_killed_backup_is_taken_up_again(
     assert stale_spaces(campaign) == {}
     unfinished = [path for path in folder_of(campaign).iterdir() if not (path / sets.VERIFIED).exists()]
     assert len(unfinished) == (step == "mark_verified")  # a set with a manifest is evidence: it stays
-
-
-CHANGED = "UPDATE mdl_forum_posts SET modified = modified {} 1 WHERE id IN (SELECT MAX(id) FROM mdl_forum_posts)"
-
-
-def put_in_scope(campaign: Campaign, scope: Collection[int]) -> None:
-    with campaign.engine.begin() as connection:
-        for courseid in SPACES:
-            connection.execute(
-                sa.insert(tables.decision).values(
-                    run=campaign.run, courseid=courseid, code="", shortname="", fullname="", category="",
-                    decision="reset", reason="essai", in_scope=courseid in scope,
-                )
-            )  # fmt: skip
-
-
-def test_the_freeze_completes_the_spaces_in_scope_only(open_campaign: Open, few_rules: None, edit: Edit) -> None:
-    campaign = open_campaign()
-    july_backup(campaign)
-    put_in_scope(campaign, {L1MAT101})
-    with edit(SUBMIT, WITHDRAW), edit(CHANGED.format("+"), CHANGED.format("-")):
-        assert len(stale_spaces(campaign)) == 2
-        assert complete_backup(campaign) == {}
-        assert the_set(campaign).manifest.spaces.keys() == {L1MAT101}
-        assert len(stale_spaces(campaign)) == 1
-
-
-def test_a_space_that_changes_while_the_freeze_backs_it_up_is_set_aside(
-    open_campaign: Open, few_rules: None, edit: Edit, backup_moodle: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    campaign, mark = open_campaign(), sets.mark_verified
-    july_backup(campaign)
-    put_in_scope(campaign, SPACES)
-
-    def meanwhile(folder: Any) -> str:  # a cron that still runs
-        with backup_moodle.begin() as connection:
-            connection.exec_driver_sql("UPDATE mdl_assign_submission SET status = 'draft' WHERE id = 999999")
-        return mark(folder)
-
-    with edit(SUBMIT, WITHDRAW), edit(CHANGED.format("+"), CHANGED.format("-")):
-        with monkeypatch.context() as patch:
-            patch.setattr(sets, "mark_verified", meanwhile)
-            failures = complete_backup(campaign)
-        assert failures.keys() == {L1MAT101}
-        assert "déjà à refaire (modifié depuis la sauvegarde du" in failures[L1MAT101]
-        assert [entry.courseid for entry in journalled(campaign, "failed")] == [L1MAT101]
-        assert "1 sur 8 espaces en sauvegarde relue" in journalled(campaign, "completed")[0].detail
-        assert complete_backup(campaign) == {}, "once nobody writes"
 
 
 def test_a_run_limited_to_a_code_backs_up_that_space_only(open_campaign: Open, few_rules: None) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.conftest import FEW_RULES, Open
-from tests.backup.test_backup import LI3INF01, journalled, the_set
+from tests.backup.helpers import LI3INF01, journalled, the_set
 from tests.conftest import unpack_filedir
 from transition import filedir
 from transition.backup import file_contents

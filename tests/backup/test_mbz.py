@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.backup.conftest import Edit, Open
-from tests.backup.test_backup import L1MAT101, LI3INF01, LI3INF02, SPACES, SUBMIT, WITHDRAW, journalled
+from tests.backup.helpers import L1MAT101, LI3INF01, LI3INF02, SPACES, SUBMIT, WITHDRAW, journalled
 from tests.support.mbz import facts_of, stand_in
 from transition import storage
 from transition.backup import mbz

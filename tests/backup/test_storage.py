@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from tests.backup.conftest import Open
-from tests.backup.test_backup import LI3INF01, the_set
+from tests.backup.helpers import LI3INF01, the_set
 from tests.backup.test_file_contents import Declared, declared, named_by_moodle
 from tests.backup.test_mbz import Ground
 from transition import filedir

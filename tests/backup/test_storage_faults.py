@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.backup.conftest import Edit, Open
-from tests.backup.test_backup import SPACES, SUBMIT, WITHDRAW, alter, folder_of, journalled, the_set
+from tests.backup.helpers import SPACES, SUBMIT, WITHDRAW, alter, folder_of, journalled, the_set
 from transition import storage
 from transition.backup import coverage, stage
 from transition.backup import manifest as sets

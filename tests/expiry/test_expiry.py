@@ -10,12 +10,10 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import sqlalchemy as sa
-from upath import UPath
 
 from tests.expiry.conftest import EX_SPACE, MOODLE, NAME, STATE, World, facts, in_months, moodle_command, reasons
 from tests.support.backup_sets import LOSSES, add_older
@@ -24,7 +22,7 @@ from transition import journal, plan, storage
 from transition.backup.mbz import Made
 from transition.campaign import Campaign, now
 from transition.errors import TransitionError, UnreachableError
-from transition.expiry import due, inventory, stage
+from transition.expiry import due, stage
 from transition.expiry.age import months_after
 from transition.expiry.destroy import destroy
 from transition.expiry.due import measure
@@ -380,28 +378,6 @@ def test_a_restore_and_an_expiry_that_begin_together_never_meet(old: World, monk
     with ExitStack() as held, pytest.raises(TransitionError, match="rien n'est supprimé :\n  - l'étape restore d'une"):
         expire(campaign)
     assert old.files(2021, "backup")
-
-
-def test_an_inventory_holds_what_is_left_of_itself(tmp_path: Path) -> None:
-    for name in ("b/2", "a/x/1", "a-1", "c", "a/x/3"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    folder = UPath(tmp_path)
-    whole = inventory.of_folder(folder, {})
-    assert (whole.number, whole.amount) == (5, 17)
-    assert set(whole.amounts()) == {"b/2", "a/x/1", "a-1", "c", "a/x/3"}
-    assert {line.rpartition(";")[2] for line in inventory.of_folder(folder, None).text.decode().splitlines()} == {
-        "empreinte", "1", "2", "3", "a-1", "c"
-    }  # fmt: skip
-    (tmp_path / "a/x/3").unlink()
-    (tmp_path / "c").unlink()
-    rest = inventory.of_folder(folder, {})
-    assert whole.holds(rest)
-    assert whole.holds(whole)
-    assert not rest.holds(whole)
-    (tmp_path / "c").write_text("C")
-    assert not whole.holds(inventory.of_folder(folder, {})), "another content"
-    assert whole.holds(inventory.of_folder(folder / "absent"))
 
 
 # What a kill can come right before and leave another state behind: within a transaction it leaves none.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.backup.test_backup import LI3INF01, become_a_folder, truncate
-from tests.backup.test_backup import alter as change_a_byte
+from tests.backup.helpers import LI3INF01, become_a_folder, truncate
+from tests.backup.helpers import alter as change_a_byte
 from tests.restore.conftest import NAME, World
 from tests.restore.helpers import CODES, alter
 from tests.support.backup_sets import LOSSES, add_older

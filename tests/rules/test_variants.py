@@ -7,8 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
-from tests.support.campaign import run_chain
-from tests.test_leftovers import campaign_on
+from tests.support.campaign import new_campaign, run_chain
 from transition.campaign import Campaign
 from transition.move import archive_table
 from transition.plan import load_lines
@@ -65,14 +64,14 @@ def skipped(campaign: Campaign) -> set[tuple[str, str]]:
 
 @pytest.fixture
 def moodle_41(server: PrivateMariaDB, reference: Path, tmp_path: Path) -> Iterator[Campaign]:
-    for campaign in campaign_on(server, reference, tmp_path, "ancienne"):
+    with new_campaign(server, reference, tmp_path, "ancienne", courses=("LI3INF01",)) as campaign:
         without_module(campaign, "wooclap", "hotpot")
         yield change(campaign, "2022112800.00", *OLD_SCORM, *SINCE_4_2)
 
 
 @pytest.fixture
 def moodle_51(server: PrivateMariaDB, reference: Path, tmp_path: Path) -> Iterator[Campaign]:
-    for campaign in campaign_on(server, reference, tmp_path, "nouvelle"):
+    with new_campaign(server, reference, tmp_path, "nouvelle", courses=("LI3INF01",)) as campaign:
         without_module(campaign, "chat", "survey", "offlinequiz", "questionnaire", "choicegroup", "checklist")
         yield change(campaign, "2025100600.00", "DROP TABLE mdl_editor_atto_autosave")
 

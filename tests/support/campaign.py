@@ -1,6 +1,7 @@
 """Campaigns for tests: the platform of the real database, and the chain run without Airflow."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from demo.server import PrivateMariaDB
+from tests.conftest import DUMP, drop_databases, load_dump
 from tests.support.feed import element, registrations, write_year
 from transition.campaign import Campaign
+from transition.moodle.database import open_engine
 from transition.platforms import Platform
 
 # The spaces of the reference database (course.idnumber), those of Apogée's model first.
@@ -17,6 +21,10 @@ MODELLED = ("LI3INF01", "LI3INF02", "L1MAT101", "M1DRO201", "LETL2H03", "M2CHI30
 LEFT_THE_MODEL = "LI3INF02"
 REPEATERS = ("22300003", "22300009")
 NEWCOMERS = ("22600001", "22600002", "22600003")
+# Stages, until nothing but the work itself is left to do.
+UNTIL_FROZEN = (
+    "preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval", "freeze",
+)  # fmt: skip
 
 
 def reference_platform(storage: Path, **more: Any) -> Platform:
@@ -133,3 +141,18 @@ def run_chain(campaign: Campaign, stages: Sequence[str] = ()) -> None:
     for name, function in chain.items():
         if not stages or name in stages:
             function(campaign)
+
+
+@contextmanager
+def new_campaign(server: PrivateMariaDB, reference: Path, folder: Path, name: str, **fields: Any) -> Iterator[Campaign]:
+    """An executing run on a platform ``<name>``, whose database is a copy of the real one; nothing is run yet."""
+    databases = {f"{name}_moodle", f"{name}_transition", f"{name}_2026"}
+    drop_databases(server, databases)
+    load_dump(server, reference / DUMP, f"{name}_moodle")
+    engine = open_engine(server.url(f"{name}_moodle"))
+    add_newcomers(engine)
+    reference_feed(folder / "feed")
+    platform = reference_platform(folder / "storage", name=name)
+    yield Campaign(platform, 2026, "essai", engine, dry_run=False, feed=folder / "feed", **fields)
+    engine.dispose()
+    drop_databases(server, databases)

@@ -34,7 +34,7 @@ def test_killed_at_every_statement_then_run_again(frozen: Campaign, name: str, m
         assert state(frozen, name) == after
         with frozen.engine.connect() as connection:
             left = connection.execute(
-                sa.text("SHOW TABLES FROM ecampus_2026 WHERE Tables_in_ecampus_2026 REGEXP '^(swap|kept)_'")
+                sa.text("SHOW TABLES FROM swap_2026 WHERE Tables_in_swap_2026 REGEXP '^(swap|kept)_'")
             )
             assert left.all() == []
         undo(frozen, name)
