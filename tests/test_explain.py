@@ -340,13 +340,21 @@ def test_the_statements_of_a_second_run_of_the_year(site: Site) -> None:
     assert len([statement for statement in orders if "above_question_usages_0" in statement]) == 4
 
 
-def test_the_statements_that_read_the_archive(site: Site) -> None:
+@pytest.fixture(scope="module")
+def ending(site: Site) -> dict[str, list[Any]]:
+    """The plans of what reads the archive, grown as well, from the end of the purge to that of the campaign."""
     archive = site.campaign().archive_schema
     grow(site.server, archive)
     campaign = site.campaign()
     assert estimate(campaign, f"{archive}.mdl_forum_posts") > LARGE, "the statistics were not read"
     with explained(campaign.server, archive.upper()) as plans:
         run_chain(campaign, ["file_contents", "enrolment", "verify", "maintenance_off"])
+    return plans
+
+
+def test_the_statements_that_read_the_archive(site: Site, ending: dict[str, list[Any]]) -> None:
+    campaign, plans = site.campaign(), dict(ending)
+    archive = campaign.archive_schema
     requests = {
         "student": Request("LI3INF01", conflicts="skip", student="22300001"),
         "whole": Request("LI3INF01", conflicts="skip", enrolments=True),
@@ -384,6 +392,7 @@ def archive_steps(archive: str, plans: dict[str, list[Any]]) -> tuple[int, list[
     return read, whole
 
 
+@pytest.mark.usefixtures("ending")
 def test_the_statements_of_a_drill_and_of_a_restore_from_the_backup(site: Site) -> None:
     campaign = site.campaign("without archive")
     with campaign.server.begin() as connection:
