@@ -14,6 +14,7 @@ from tests.enrolment.world import Registration, World
 from transition.campaign import Campaign
 from transition.enrolment import stage
 from transition.enrolment.instances import shut_out
+from transition.enrolment.nightly import taken_away
 from transition.enrolment.people import planned_arrivals, record_people
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
@@ -133,6 +134,23 @@ def test_who_comes_back_by_a_link_is_announced(world: World) -> None:
     assert 2 < back < len(left)
     said = f" {back} étudiants sortis reviendront par le lien (enrol_meta) de leur espace à un espace non réinitialisé"
     assert said in detail(campaign)
+
+
+def test_who_leaves_a_waiting_space_by_a_link_is_announced_before(world: World) -> None:
+    """Users 9 and 11 leave SPACE, 8 stays; three others are linked to it, of which one is disabled, one not waiting."""
+    for other, status in ((7, 0), (6, 0), (5, 1)):
+        link = world.add("enrol", courseid=other, enrol="meta", customint1=SPACE, sortorder=9, status=status)
+        for userid in (8, 9, 11):
+            world.add("user_enrolments", enrolid=link, userid=userid)
+    campaign = prepared(world, [REPEATER], {SPACE: "reset", 7: "defer", 6: "exclude", 5: "defer"})
+    [said] = taken_away(campaign)
+    code = world.row("course", id=7)["idnumber"]
+    assert said == (
+        f"espace {code}, qui attend : 2 étudiants en sortiront à la prochaine synchronisation de Moodle, par son lien"
+        " (enrol_meta) à LI3INF01, d'où l'exécution les désinscrit ; différez aussi LI3INF01, ou inscrivez-les"
+        " autrement"
+    )
+    assert f"  {said}." in plan_table(campaign)
 
 
 @pytest.mark.parametrize("method", ["database", "cohort"])

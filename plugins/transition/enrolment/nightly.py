@@ -1,4 +1,6 @@
-"""What Moodle's next synchronisation will do that the stage could not prevent: said in the journal."""
+"""What Moodle's next synchronisation will do that the stage cannot prevent: said in the plan and in the journal."""
+
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 
@@ -42,6 +44,34 @@ def synchronised(campaign: Campaign) -> str:
     with campaign.engine.connect() as connection:
         counts = [(connection.execute(query).scalar_one(), words) for query, words in said]
     return "".join(f" ; {counted(count, *words)}" for count, words in counts if count)
+
+
+def taken_away(campaign: Campaign) -> Iterator[str]:
+    """Spaces that wait, and lose students by their link (enrol_meta) to one in scope, which these leave; in French."""
+    decision, waiting, people = tables.decision, tables.decision.alias("waiting"), tables.standing
+    link, ue = campaign.moodle["enrol"].alias("link"), campaign.moodle["user_enrolments"]
+    reset = sa.and_(decision.c.run == campaign.run, decision.c.in_scope, decision.c.courseid == link.c.customint1)
+    waits = sa.and_(waiting.c.run == campaign.run, waiting.c.courseid == link.c.courseid)
+    leaves = sa.and_(
+        people.c.run == campaign.run, people.c.courseid == decision.c.courseid, people.c.userid == ue.c.userid,
+        people.c.standing == "leaving",
+    )  # fmt: skip
+    codes = (waiting.c.code, decision.c.code)
+    query = (
+        sa.select(*codes, sa.func.count())
+        .select_from(link.join(decision, reset).join(waiting, waits).join(ue, ue.c.enrolid == link.c.id))
+        .join(people, leaves)
+        .where(link.c.enrol == "meta", link.c.status == 0, waiting.c.decision.in_(("defer", "hold")))
+        .group_by(*codes)
+        .order_by(*codes)
+    )
+    with campaign.engine.connect() as connection:
+        for code, other, count in connection.execute(query):
+            who = counted(count, "étudiant en sortira", "étudiants en sortiront")
+            yield (
+                f"espace {code}, qui attend : {who} à la prochaine synchronisation de Moodle, par son lien (enrol_meta)"
+                f" à {other}, d'où l'exécution les désinscrit ; différez aussi {other}, ou inscrivez-les autrement"
+            )
 
 
 def _coming_back(campaign: Campaign, which: sa.ColumnElement[bool]) -> sa.Select[int]:

@@ -10,6 +10,7 @@ from transition import caps, missing
 from transition.campaign import Campaign
 from transition.decisions import DECISION, DECISIONS
 from transition.enrolment.instances import shut_out
+from transition.enrolment.nightly import taken_away
 from transition.enrolment.people import planned_arrivals
 from transition.etherpad import pads
 from transition.french import counted, moment, number
@@ -111,6 +112,7 @@ def _parts(campaign: Campaign) -> list[str | _Grid]:
         ),
         *(f"  {sentence}." for sentence in shut[:_HELD_SHOWN]),
         _more(len(shut) - _HELD_SHOWN, "autre espace fermé aux étudiants", "autres espaces fermés aux étudiants"),
+        *(f"  {sentence}." for sentence in taken_away(campaign)),
         f"En tout : {counted(plan.rows, 'ligne', 'lignes')} à déplacer dans"
         f" {counted(len(plan.by_space), 'espace', 'espaces')}.",
         pads.sentence(campaign),
