@@ -12,12 +12,13 @@ import sqlalchemy as sa
 
 from demo.server import PrivateMariaDB
 from tests.support.campaign import NEWCOMERS, new_campaign, run_chain
-from transition import plan
+from transition import maintenance, plan
 from transition.backup import manifest as sets
 from transition.backup.read import read_space
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.move import archive_table
+from transition.purge import purge
 
 NAME, SPACE = "entretemps", 2  # LI3INF01, which is reset
 TO_THE_PLAN = ["preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval"]
@@ -174,3 +175,33 @@ def test_a_registered_student_who_logs_in_since_the_plan_is_enrolled_by_the_plan
     )
     with campaign.server.connect() as connection:
         assert [connection.execute(enrolled, {"name": name}).scalar() for name in NEWCOMERS] == [5, 5, 5]
+
+
+def test_a_run_that_goes_on_after_moodle_was_open_moves_nothing_that_its_backup_has_not(campaign: Campaign) -> None:
+    run_chain(campaign, [*TO_THE_PLAN, "maintenance_on", "freeze", "ex_rename"])
+    for rule in ("chat", "logs"):
+        purge(campaign, rule)
+    maintenance.reopen(campaign)
+    grade = f"SELECT g.id FROM mdl_assign_grades g JOIN mdl_assign a ON a.id = g.assignment WHERE a.course = {SPACE}"
+    change = "UPDATE mdl_assign_grades SET grade = grade {} 1 WHERE id = {}"
+
+    def write(*statements: str) -> None:
+        with campaign.engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    with campaign.engine.connect() as connection:
+        graded = connection.exec_driver_sql(grade).scalar()
+    maintenance.close(campaign)  # nobody has changed what is still to be moved
+    maintenance.reopen(campaign)
+    write(change.format("+", graded))
+    with pytest.raises(TransitionError) as refused:
+        maintenance.close(campaign)
+    intro, *spaces = str(refused.value).splitlines()
+    assert intro.startswith("Moodle a été ouvert depuis le gel (Ecampus), et des traces à déplacer ne sont plus celles")
+    assert spaces == ["  - espace LI3INF01 : assign_grades"]
+    with campaign.engine.connect() as connection:
+        closed = "SELECT COUNT(*) FROM mdl_config WHERE name = 'maintenance_enabled' AND value = '1'"
+        assert connection.exec_driver_sql(closed).scalar() == 0, "Moodle is open, as it was"
+    write(change.format("-", graded))
+    run_chain(campaign, ["maintenance_on", "purge", "file_contents", "enrolment", "verify", "maintenance_off"])

@@ -24,10 +24,12 @@ MAINTENANCE = """
 cd "$(dirname "$0")"
 echo "$1" >> calls
 case "$1" in
-  --enable) touch closed;;
-  --disable) rm -f closed;;
+  --enable) touch closed; rm -f page;;
+  --disable) rm -f closed page;;
+  --enableold) touch page;;
   *) echo "== Mode de maintenance =="
-     if [ -e closed ]; then echo "${ENABLED:-Statut : activé}"; else echo "${DISABLED:-Statut : désactivé}"; fi;;
+     if [ -e closed ] || [ -e page ]; then echo "${ENABLED:-Statut : activé}"
+     else echo "${DISABLED:-Statut : désactivé}"; fi;;
 esac
 """
 PURGE = """
@@ -243,11 +245,27 @@ def test_a_moodle_that_was_closed_stays_closed(make: MakeCampaign, tmp_path: Pat
     campaign = make(command=command)
     (cli(tmp_path) / "closed").touch()
     with campaign.engine.begin() as connection:
-        connection.execute(sa.update(campaign.moodle["config"]).values(value="1"))
+        connection.execute(sa.update(campaign.moodle["config"]).values(value="0" if command else "1"))
     maintenance.close(campaign)
     maintenance.reopen(campaign)
     assert (cli(tmp_path) / "closed").exists()
-    assert setting(campaign) == ["1"]
+    assert setting(campaign) == ["0" if command else "1"]
+    assert journalled(campaign, "maintenance_off")[0].startswith("Moodle reste en maintenance, comme avant")
+
+
+def test_a_moodle_that_was_closed_by_its_page_is_closed_to_cron_too_and_stays_closed_by_its_page(
+    make: MakeCampaign, tmp_path: Path
+) -> None:
+    campaign = make()
+    closed, page = cli(tmp_path) / "closed", cli(tmp_path) / "page"
+    page.touch()
+    with campaign.engine.begin() as connection:
+        connection.execute(sa.update(campaign.moodle["config"]).values(value="1"))
+    for _ in range(2):
+        maintenance.close(campaign)
+        assert (closed.exists(), page.exists()) == (True, False)
+        maintenance.reopen(campaign)
+        assert (closed.exists(), page.exists()) == (False, True)
     assert journalled(campaign, "maintenance_off")[0].startswith("Moodle reste en maintenance, comme avant")
 
 

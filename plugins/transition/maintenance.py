@@ -22,6 +22,8 @@ from transition.french import counted, moment
 from transition.frozen import write_keys_ahead
 from transition.moodle.command_line import CommandLine
 from transition.moodle.revisions import raise_revisions
+from transition.plan import is_frozen
+from transition.reopened import refuse_changes
 from transition.state import tables
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,15 @@ class _Before:
     closed: bool
     value: str | None
 
+    @property
+    def by_page(self) -> bool:
+        """Closed by its administration page, which sets the setting; the command line resets it (maintenance.php)."""
+        return self.closed and self.value not in (None, "", "0")
+
+    def stays(self, command: "CommandLine | None") -> bool:
+        """Whether it is closed as it must be. By its page it is not: cron goes on, and administrators work in it."""
+        return self.closed and not (command and self.by_page)
+
 
 def check_command(campaign: Campaign) -> Iterator[str]:
     """For preflight: Moodle's command line, where the platform declares one, answers and is understood."""
@@ -55,19 +66,19 @@ def close(campaign: Campaign) -> None:
     """Put Moodle into maintenance mode, after writing down what it was; does nothing twice.
 
     A run that was killed left Moodle closed: its successor takes over what that run had found. Raises
-    :class:`TransitionError` for a dry run, when another run has taken the platform, or when cron does not stop; Moodle
-    is then put back as it was.
+    :class:`TransitionError` for a dry run, when another run has taken the platform, when cron does not stop, or when
+    Moodle was open since the freeze and traces changed in it; Moodle is then put back as it was.
     """
     campaign.check_fence()
     write_keys_ahead(campaign)  # of a log, for hours: not while Moodle is closed
     with campaign.lock("maintenance"), journal.stage(campaign, "maintenance_on") as closing:
+        opened = _was_open(campaign)
         before = _remember(campaign)
-        if before.closed:
-            closing["detail"] = "Moodle était déjà en maintenance, il y restera"
-        else:
-            closing["detail"] = _enable(campaign)
+        closing["detail"] = _enable(campaign, before)
         try:
             _wait_for_cron(campaign)
+            if opened:
+                refuse_changes(campaign)
         except Exception:  # a setup that failed has no teardown
             _put_back(campaign, before)
             _forget(campaign)
@@ -99,6 +110,17 @@ def _reopen(campaign: Campaign, before: _Before) -> None:
             raise failure
         _forget(campaign)
         _log.info("%s : %s.", campaign.platform.label, closing["detail"])
+
+
+def _was_open(campaign: Campaign) -> bool:
+    """Whether Moodle was open after the run's freeze: what it moves may then have changed since its backup."""
+    if not is_frozen(campaign):
+        return False
+    row = tables.maintenance.c
+    with campaign.engine.connect() as connection:
+        query = sa.select(row.run).where(row.run == campaign.run, row.reopened_at.is_(None))
+        never_opened = connection.execute(query).first() is not None
+    return not (never_opened and _present(campaign).closed)
 
 
 def _remember(campaign: Campaign) -> _Before:
@@ -147,9 +169,12 @@ def _present(campaign: Campaign) -> _Before:
     )
 
 
-def _enable(campaign: Campaign) -> str:
+def _enable(campaign: Campaign, before: _Before) -> str:
     """Close the site; returns how, in French."""
-    if command := _command(campaign):
+    command = _command(campaign)
+    if before.stays(command):
+        return "Moodle était déjà en maintenance, il y restera"
+    if command:
         command.run("maintenance.php", "--enable")
         return "Moodle est en maintenance"
     _set(campaign, "1")
@@ -199,10 +224,13 @@ def _running(campaign: Campaign) -> str:
 
 def _put_back(campaign: Campaign, before: _Before) -> None:
     """Open the site, unless it was closed before the campaign."""
-    if before.closed:
+    command = _command(campaign)
+    if before.stays(command):
         return
-    if command := _command(campaign):
+    if command:
         command.run("maintenance.php", "--disable")
+        if before.by_page:
+            command.run("maintenance.php", "--enableold")
     else:
         _set(campaign, before.value)
 

@@ -79,8 +79,14 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
 
     :param lasting: only what a .mbz is made again for (:func:`_lasting`).
     """
-    found: dict[int, dict[str, State]] = {courseid: {} for courseid in courses}
     traces = _lasting(backup_traces(campaign)) if lasting else backup_traces(campaign)
+    found = present_tables(campaign, courses, traces)
+    return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
+
+
+def present_tables(campaign: Campaign, courses: list[int], traces: Traces) -> dict[int, dict[str, State]]:
+    """The state of each space in the database now, by table of these traces; a table without rows is absent."""
+    found: dict[int, dict[str, State]] = {courseid: {} for courseid in courses}
     lock = Lock()
 
     def read(part: _Part) -> None:
@@ -92,7 +98,7 @@ def present_states(campaign: Campaign, courses: list[int], *, lasting: bool = Fa
 
     parts = (part for name, of_table in traces.items() for part in _parts(campaign, name, of_table, courses))
     side_by_side(read, parts)
-    return {courseid: state_of(tables) if tables else "" for courseid, tables in found.items()}
+    return found
 
 
 def _lasting(traces: Traces) -> Traces:
