@@ -1,5 +1,6 @@
 """What stops the campaign before its first write: one clear sentence, no traceback, nothing touched."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,16 @@ def test_all_findings_at_once(site: tuple[Site, dict[str, Rows]], tmp_path: Path
     assert "est celle du site http://127.0.0.1:8045, la plateforme ecampus déclare https://collegium" in findings
     assert "Le dossier Apogée" in findings
     assert "le fuseau horaire de Moodle est Europe/London" in findings
+    assert compare(before, moodle.dump()) == {}
+
+
+def test_a_server_that_is_too_old(
+    site: tuple[Site, dict[str, Rows]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moodle, before = site
+    monkeypatch.setattr("transition.preflight._OLDEST_SERVERS", {"MariaDB": (99, 1)})
+    findings = preflight_says(moodle, reference_platform(tmp_path / "storage"), moodle.folder / "feed")
+    assert re.search(r"le serveur de la base est un MariaDB 1\d\.\S+, il faut au moins MariaDB 99\.1 :", findings)
     assert compare(before, moodle.dump()) == {}
 
 

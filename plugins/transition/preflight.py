@@ -1,5 +1,6 @@
 """Stage preflight: everything that would stop the campaign later, found before the first write, all at once."""
 
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -26,6 +27,7 @@ from transition.spaces import check_categories, record_contexts
 from transition.state import schema
 from transition.swap import settle_swaps
 
+_OLDEST_SERVERS = {"MariaDB": (10, 6), "MySQL": (8, 0)}  # with a RENAME that a crash cannot halve
 _OLDEST_MOODLE, _NEWEST_MOODLE = 2022112800, 2025100700  # 4.1, before 5.2
 _RIGHTS = (
     "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "CREATE TEMPORARY TABLES",
@@ -68,7 +70,7 @@ def check_backup(campaign: Campaign) -> None:
 
     Neither a feed, nor the right to write in Moodle.
     """
-    checks = (other_site, _version, _rules, _storage, _clock, check_dataroot, check_command, check_exchange)
+    checks = (other_site, _server, _version, _rules, _storage, _clock, check_dataroot, check_command, check_exchange)
     findings = [finding for check in checks for finding in _collect(check, campaign)]
     refuse_all(f"Contrôles préalables ({campaign.platform.label}) :", findings)
 
@@ -96,6 +98,18 @@ def _version(campaign: Campaign) -> Iterator[str]:
     version = int(float(campaign.moodle.config.get("version", "0")))
     if not _OLDEST_MOODLE <= version < _NEWEST_MOODLE:
         yield f"la version {version} de Moodle n'est pas prise en charge (4.1 à 5.1) : adaptez d'abord les règles"
+
+
+def _server(campaign: Campaign) -> Iterator[str]:
+    with campaign.server.connect() as connection:
+        version = connection.execute(sa.text("SELECT VERSION()")).scalar_one()
+    name = "MariaDB" if "MariaDB" in version else "MySQL"
+    oldest = _OLDEST_SERVERS[name]
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < oldest:
+        yield (
+            f"le serveur de la base est un {name} {version}, il faut au moins {name} {oldest[0]}.{oldest[1]} :"
+            " mettez-le à jour"
+        )
 
 
 def _rules(campaign: Campaign) -> Iterator[str]:
@@ -209,6 +223,7 @@ def running(campaign: Campaign, names: Iterable[str]) -> Iterator[str]:
 
 _BEFORE_STATE = (
     other_site,
+    _server,
     _version,
     _rules,
     _rights,
