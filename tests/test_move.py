@@ -12,11 +12,12 @@ from demo.server import PrivateMariaDB
 from tests.support.campaign import UNTIL_FROZEN, new_campaign, run_chain
 from tests.support.dump import Rows, dump
 from tests.support.kill import die_in
-from transition import move
+from transition import move, pace
 from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.keys import frozen_keys
 from transition.moodle.database import quoted
+from transition.pace import Load
 from transition.purge import purge
 from transition.state import tables
 
@@ -85,6 +86,29 @@ def test_killed_at_every_statement_then_run_again(campaign: Campaign, monkeypatc
         assert _journalled(campaign) == planned
         start_again(campaign)
     assert statement > 40, "too few kill points to mean anything"
+
+
+def test_chunks_follow_the_time_they_take_and_wait_for_a_busy_server(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes, moved = list[tuple[str, int]](), move._move_chunk
+    loads = iter([Load(running=999), Load()])
+
+    def counted(campaign: Campaign, rule: str, name: str, size: int) -> bool:
+        sizes.append((name, size))
+        return moved(campaign, rule, name, size)
+
+    monkeypatch.setattr(move, "CHUNK", 2)
+    monkeypatch.setattr(move, "_move_chunk", counted)
+    monkeypatch.setattr(pace, "measure", lambda _: next(loads, Load()))
+    monkeypatch.setattr(pace, "LOOK", 0)
+    caplog.set_level("INFO")
+    move.move_rule(campaign, RULE)
+    assert sizes[:2] == [(TABLES[0], 2), (TABLES[0], pace.SMALLEST)]
+    waits = [message for message in caplog.messages if message.startswith("Le déplacement")]
+    assert waits == [
+        "Le déplacement attend que le serveur soit moins chargé : 999 requêtes s'exécutent.", "Le déplacement reprend."
+    ]  # fmt: skip
 
 
 def test_a_row_that_vanished_stops_the_chunk_and_moves_nothing_of_it(campaign: Campaign) -> None:

@@ -16,6 +16,7 @@ MOST_HISTORY = 1_000_000  # undo records not yet purged (history list length)
 MOST_LAG = 10  # seconds that a replica is behind
 MOST_RUNNING = 40  # threads at work
 LOOK = 1  # seconds between two looks at the server
+SAY = 60  # seconds between two sentences on the same wait
 _log = logging.getLogger(__name__)
 
 
@@ -75,11 +76,15 @@ class Pace:
         self._looked = time.monotonic()
         if not reason:
             return
-        _log.info("Le déplacement attend que le serveur soit moins chargé : %s.", reason)
         self.size = max(SMALLEST, self.size // 2)
-        while busy(measure(self.campaign)):
+        said = -float("inf")
+        while reason:
+            if time.monotonic() - said >= SAY:
+                _log.info("Le déplacement attend que le serveur soit moins chargé : %s.", reason)
+                said = time.monotonic()
             time.sleep(LOOK)
             self.campaign.check_fence()
+            reason = busy(measure(self.campaign))
         _log.info("Le déplacement reprend.")
 
 

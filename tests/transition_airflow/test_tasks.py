@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from airflow.sdk import RetryAction
 
 from demo.server import PrivateMariaDB
+from tests.support.campaign import reference_platform, write_platform
 from transition.campaign import Campaign
 from transition.errors import TransitionError, UnreachableError
 from transition.state import schema
@@ -71,6 +73,17 @@ def test_any_other_run_is_what_its_form_says(context: Any, run_type: str) -> Non
     assert campaign("ecampus", context(run_type, moment, dry_run=False)).dry_run is False
 
 
+def test_the_replicas_that_the_platform_declares_are_the_campaign_s(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: PrivateMariaDB
+) -> None:
+    connections = {"moodle": "moodle_ecampus", "apogee": "apogee_ecampus", "replicas": ["replica_ecampus"]}
+    platforms = write_platform(reference_platform(tmp_path / "storage", connections=connections), tmp_path)
+    monkeypatch.setenv("TRANSITION_PLATFORMS", str(platforms))
+    monkeypatch.setenv("AIRFLOW_CONN_REPLICA_ECAMPUS", json.dumps(server.airflow_connection("information_schema")))
+    [(name, replica)] = campaign("ecampus", context("manual", datetime(2026, 8, 16, tzinfo=UTC))).replicas
+    assert (name, replica.url.port) == ("replica_ecampus", server.port)
+
+
 def test_runs_of_two_dags_with_the_same_id_share_nothing(context: Any) -> None:
     moment = datetime(2026, 8, 17, 1, tzinfo=UTC)
     night = "scheduled__2026-08-17T01:00:00+00:00"  # 03:00 in Paris, the hour of deferred_resets
@@ -94,7 +107,7 @@ def test_an_id_that_no_file_s_name_could_hold_is_refused(context: Any) -> None:
     dag, moment = "annual_transition_ecampus", datetime(2026, 8, 16, tzinfo=UTC)
     fits = "x" * (LONGEST_NAME - len(dag) - 1)
     assert campaign("ecampus", context("manual", moment, ids=(dag, fits))).run_id == f"{dag}/{fits}"
-    with pytest.raises(TransitionError, match=r"« Run ID ».* est trop long, de 1 caractère :"):
+    with pytest.raises(TransitionError, match=r"« ID d'exécution ».* est trop long, de 1 caractère :"):
         campaign("ecampus", context("manual", moment, ids=(dag, fits + "x")))
 
 
