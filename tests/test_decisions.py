@@ -148,7 +148,7 @@ def test_what_a_person_must_look_at(campaign: Campaign) -> None:
         "M2CHI305": "reset", "ESPCOMP01": "exclude", "LI3INF01-2024": "hold",
     }  # fmt: skip
     assert "dans la maquette 2026, mais caché" in found["L1MAT101"][1]
-    assert "le nom d'un autre élément, « autre », que celui de son numéro" in found["M1DRO201"][1]
+    assert "le nom d'un élément, « autre », qui n'est pas celui de son numéro" in found["M1DRO201"][1]
     assert (
         "est archivé (dans la catégorie « Archives / Archives 2024-2025 ») par une personne"
         in (found["LI3INF01-2024"][1])
@@ -280,8 +280,8 @@ def test_deciding_categories_by_id_and_missing(campaign: Campaign) -> None:
 
     assert check_categories(platform(complementary=COMPLEMENTARY, archives="ARCHIVES")) == []
     (finding,) = check_categories(platform(complementary="ESPCOMP", archives=99))
-    assert "categories.complementary : aucune catégorie de Moodle avec l’idnumber « ESPCOMP »" in finding
-    assert "categories.archives : aucune catégorie de Moodle avec l’id « 99 »" in finding
+    assert "categories.complementary : aucune catégorie de Moodle avec l'idnumber « ESPCOMP »" in finding
+    assert "categories.archives : aucune catégorie de Moodle avec l'id « 99 »" in finding
 
 
 def test_what_a_person_protects_after_the_plan_is_seen_when_applying(campaign: Campaign) -> None:

@@ -13,7 +13,7 @@ def doubt(space: Space, decision: str, model: Model) -> tuple[str, str] | None:
     """Why a person must look before what the model says is done."""
     if decision in ("reset", "archive") and (other := _named_after(space, model)):
         return "hold", (
-            f"il porte le nom d'un autre élément, « {other} », que celui de son numéro d'identification,"
+            f"il porte le nom d'un élément, « {other} », qui n'est pas celui de son numéro d'identification,"
             f" {space.code} : corriger l'un des deux"
         )
     if decision == "reset" and not space.visible:

@@ -103,7 +103,7 @@ class Retention(Strict):
     """How long a year's remains are kept, in months from the end of its campaign; what expires, a person approves.
 
     ``archive``: the schema of the rows moved out. ``ex_spaces``: the spaces that left the curriculum, which after that
-    are hidden from all but Moodle's managers, or deleted (``ex_action``; needs ``moodle_command``).
+    are hidden from students, or deleted (``ex_action``; needs ``moodle_command``).
     """
 
     backups: Months = 12

@@ -72,10 +72,10 @@ def deciding_categories(campaign: Campaign) -> DecidingCategories:
         ids = category_ids(campaign.moodle, wanted)
         found.append(ids[0] if ids else 0)
         if len(ids) != 1:
+            named = "l'id" if isinstance(wanted, int) else "l'idnumber"
             found_categories = counted(len(ids), "catégorie", "catégories") if ids else "aucune catégorie"
             findings.append(
-                f"categories.{name} : {found_categories} de Moodle avec"
-                f" {'l’id' if isinstance(wanted, int) else 'l’idnumber'} « {wanted} », une seule est attendue"
+                f"categories.{name} : {found_categories} de Moodle avec {named} « {wanted} », une seule est attendue"
             )
     refuse_all(f"Corrigez include/platforms/{campaign.platform.name}.yaml ou les catégories de Moodle :", findings)
     return DecidingCategories(*found)

@@ -163,7 +163,8 @@ class _Swap:
             if self._definition(connection, self.new) != self._definition(connection, self.source):
                 raise TransitionError(
                     f"Le serveur n'a pas su copier la définition de {self.source.name} (jeu de caractères, commentaire,"
-                    " index ou moteur) : signalez-le, puis relancez avec un plan par lots."
+                    " index ou moteur) : signalez-le ; pour que tout passe par lots, retirez au compte le droit ALTER"
+                    " sur la base de Moodle, puis lancez une nouvelle exécution."
                 )
 
     def _list_kept(self, connection: sa.Connection, max_id: int) -> None:

@@ -46,8 +46,8 @@ def verify(campaign: Campaign) -> None:
             _record_reset(campaign, unfit)
         spaces = f" dans {counted(len(unfit), 'espace', 'espaces')}, seuls les autres sont faits" if in_spaces else ""
         refuse_all(
-            f"Transition non conforme ({campaign.platform.label}){spaces}, et Moodle rouvre ensuite : traitez au plus"
-            " vite, en le refermant s'il le faut :",
+            f"Transition non conforme ({campaign.platform.label}){spaces}, et Moodle rouvre ensuite : traitez ces"
+            " constats au plus vite, en refermant Moodle s'il le faut :",
             [*texts, *aside] if texts else [],
         )
         refuse_all(

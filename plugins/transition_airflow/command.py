@@ -55,7 +55,10 @@ class Order:
     def read(cls, environment: Mapping[str, str]) -> "Order":
         """The order that PLATFORM, YEAR, COURSES, EXECUTE, APPROVED_BY and EXCEED give; raises
         :class:`TransitionError`."""
-        usage = 'make transition PLATFORM=ecampus YEAR=2026 [COURSES="A,B"] [EXECUTE=1 APPROVED_BY="Nom"]'
+        usage = (
+            'make transition PLATFORM=ecampus YEAR=2026 [COURSES="A,B"]'
+            ' [EXECUTE=1 APPROVED_BY="Nom" [EXCEED="Autre nom"]]'
+        )
         keys = ("PLATFORM", "YEAR", "COURSES", "EXECUTE", "APPROVED_BY", "EXCEED")
         platform, year, courses, execute, name, second = (environment.get(key, "").strip() for key in keys)
         if not platform or not (year.isascii() and year.isdigit()):
@@ -150,7 +153,8 @@ def carry_out(order: Order, terminal: "Terminal", log_file: Path) -> int:
     shown, crossed = stored_fingerprint(planned), caps.load(planned)
     terminal.say(f"\n{plan_table(planned)}\n")
     if not order.approved_by:
-        terminal.say("Exécution à blanc : rien n'a été écrit dans Moodle. Pour exécuter ce plan, ajoutez :")
+        terminal.say("Exécution à blanc : rien n'a été écrit dans Moodle. Pour exécuter, ajoutez ce qui suit ; le plan")
+        terminal.say("est alors calculé et affiché de nouveau, et approuvé aussitôt :")
         terminal.say('  EXECUTE=1 APPROVED_BY="votre nom"' + (' EXCEED="une autre personne"' if crossed else ""))
         return DONE
     if crossed and not order.exceeded_by:

@@ -79,7 +79,7 @@ def feed(apogee: str, teachers: str | None) -> "Source | None":
     if teachers and second is None:
         raise TransitionError(
             f"La connexion Airflow « {teachers} » doit être de type fs et nommer un dossier (« path », chemin absolu,"
-            " dans Extra) : créez-la ou corrigez-la, voir « Connections » dans le README."
+            " dans Extra) : créez-la ou corrigez-la, voir docs/apogee.md."
         )
     first: Source
     if connection.conn_type == "fs":
@@ -188,7 +188,7 @@ def _connection(conn_id: str) -> Any:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise TransitionError(
-            f"La connexion Airflow « {conn_id} » n'existe pas : créez-la (Admin > Connections) ou définissez la"
+            f"La connexion Airflow « {conn_id} » n'existe pas : créez-la (Admin > Connexions) ou définissez la"
             f" variable d'environnement AIRFLOW_CONN_{conn_id.upper()}, voir « Connections » dans le README."
         ) from None
 

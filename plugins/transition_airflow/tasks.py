@@ -128,7 +128,7 @@ def run_name(run: Any) -> str:
     name = f"{run.dag_id}/{run.run_id}"
     if len(name) > LONGEST_NAME:
         raise TransitionError(
-            f"L'identifiant de l'exécution (« Run ID ») est trop long, de"
+            f"L'identifiant de l'exécution (« ID d'exécution ») est trop long, de"
             f" {counted(len(name) - LONGEST_NAME, 'caractère', 'caractères')} :"
             " lancez une autre exécution, sous un identifiant plus court."
         )

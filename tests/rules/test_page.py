@@ -9,7 +9,7 @@ from transition.rules.page import GROUPS, page
 
 
 def test_the_page_in_docs_is_that_of_the_rules() -> None:
-    """If it is not: ``python -m transition.rules.page > docs/politique.md``."""
+    """If it is not: ``PYTHONPATH=plugins .venv/bin/python -m transition.rules.page > docs/politique.md``."""
     assert (PROJECT / "docs" / "politique.md").read_text(encoding="utf-8") == page()
 
 

@@ -19,6 +19,7 @@ from transition.backup.rows import CHUNK_ROWS, reads_whole, selected_rows
 from transition.backup.runs import SPACE, TableRows, in_runs, read_rows, run_schema
 from transition.campaign import Campaign
 from transition.errors import TransitionError
+from transition.french import decimal
 from transition.moodle.database import last_id
 from transition.progress import Progress
 from transition.rules.compile import Trace
@@ -103,7 +104,7 @@ def _check_disk(campaign: Campaign, name: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise TransitionError(
-            f"Le dossier de travail {folder} n'a plus que {free / 2**30:.1f} Gio libres : la sauvegarde en demande"
-            f" {needed / 2**30:.1f} pour {table.name} ; libérez-en, ou nommez un autre dossier par la variable TMPDIR,"
-            " puis relancez cette tâche."
+            f"Le dossier de travail {folder} n'a plus que {decimal(free / 2**30)} Gio libres : la sauvegarde en demande"
+            f" {decimal(needed / 2**30)} pour {table.name} ; libérez-en, ou nommez un autre dossier par la variable"
+            " TMPDIR, puis relancez cette tâche."
         )

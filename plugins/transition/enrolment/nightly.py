@@ -56,14 +56,17 @@ def taken_away(campaign: Campaign) -> Iterator[str]:
         people.c.run == campaign.run, people.c.courseid == decision.c.courseid, people.c.userid == ue.c.userid,
         people.c.standing == "leaving",
     )  # fmt: skip
-    codes = (waiting.c.code, decision.c.code)
+    codes = (
+        sa.func.coalesce(sa.func.nullif(waiting.c.code, ""), waiting.c.shortname),  # one without a code waits, too
+        decision.c.code,
+    )
     query = (
         sa.select(*codes, sa.func.count())
         .select_from(link.join(decision, reset).join(waiting, waits).join(ue, ue.c.enrolid == link.c.id))
         .join(people, leaves)
         .where(link.c.enrol == "meta", link.c.status == 0, waiting.c.decision.in_(("defer", "hold")))
-        .group_by(*codes)
-        .order_by(*codes)
+        .group_by(waiting.c.courseid, *codes)
+        .order_by(*codes, waiting.c.courseid)
     )
     with campaign.engine.connect() as connection:
         for code, other, count in connection.execute(query):

@@ -200,7 +200,7 @@ def _empty_all(campaign: Campaign, server: Etherpad, pads: Sequence[sa.Row[Any]]
             _empty_one(campaign, server, pad)
         except (PadError, UnreachableError, OSError) as error:
             # An OSError is the storage's: the pad stays as it is.
-            reason = f"stockage : {error.strerror}" if isinstance(error, OSError) else str(error)
+            reason = storage.fault(error) if isinstance(error, OSError) else str(error)
             failures.setdefault(pad.courseid, []).append(f"pad {pad.padid} : {reason}")
             _log.warning("Pad %s : %s", pad.padid, reason)
             silent = silent + 1 if isinstance(error, UnreachableError) else 0

@@ -1,4 +1,4 @@
-"""The policy as a page, generated from the rules: ``python -m transition.rules.page > docs/politique.md``."""
+"""The policy as a page, generated from the rules: ``PYTHONPATH=plugins .venv/bin/python -m transition.rules.page``."""
 
 from collections.abc import Iterable, Iterator
 
@@ -22,7 +22,7 @@ _INTRODUCTION = """\
 # Ce que la réinitialisation conserve et supprime
 
 <!-- Page générée à partir des règles (include/rules) : ne la modifiez pas, modifiez la règle puis lancez
-     python -m transition.rules.page > docs/politique.md -->
+     PYTHONPATH=plugins .venv/bin/python -m transition.rules.page > docs/politique.md -->
 
 Toutes les activités et leurs paramètres sont conservés : disponibilité, mode de groupe, restrictions d'accès, règles
 d'achèvement. Ce que cette page dit supprimé est **déplacé** hors de Moodle, dans une archive d'où il peut revenir.
@@ -46,7 +46,8 @@ _FILES = """\
   réinitialisation porte toujours sur un espace entier : toutes ses notes partent, avec toutes les tables de résultats
   d'où Moodle pourrait les reconstituer. Il ne reste donc aucune note à recalculer. Limiter une exécution à quelques
   codes choisit des espaces, jamais une partie d'un espace ; un espace mis de côté garde toutes ses notes et tous ses
-  résultats, déjà à jour. Arrêtée en chemin, une exécution se reprend avant que Moodle ne sorte de maintenance.
+  résultats, déjà à jour. Arrêtée en chemin, une exécution rouvre Moodle, et sa reprise le referme avant de déplacer ce
+  qui reste : une note que Moodle aurait refaite entre-temps est une trace comme les autres, que `verify` nomme.
 """
 
 

@@ -1,6 +1,6 @@
 """The JSON schema of a rule file, with which an editor completes and explains: ``include/rules.schema.json``.
 
-Made again by ``python -m transition.rules.schema``.
+Made again by ``PYTHONPATH=plugins .venv/bin/python -m transition.rules.schema``.
 """
 
 import json
