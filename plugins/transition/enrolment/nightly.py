@@ -56,24 +56,22 @@ def taken_away(campaign: Campaign) -> Iterator[str]:
         people.c.run == campaign.run, people.c.courseid == decision.c.courseid, people.c.userid == ue.c.userid,
         people.c.standing == "leaving",
     )  # fmt: skip
-    codes = (
-        sa.func.coalesce(sa.func.nullif(waiting.c.code, ""), waiting.c.shortname),  # one without a code waits, too
-        decision.c.code,
-    )
+    named = (waiting.c.code, waiting.c.shortname, decision.c.code)
     query = (
-        sa.select(*codes, sa.func.count())
+        sa.select(*named, sa.func.count())
         .select_from(link.join(decision, reset).join(waiting, waits).join(ue, ue.c.enrolid == link.c.id))
         .join(people, leaves)
         .where(link.c.enrol == "meta", link.c.status == 0, waiting.c.decision.in_(("defer", "hold")))
-        .group_by(waiting.c.courseid, *codes)
-        .order_by(*codes, waiting.c.courseid)
+        .group_by(*named)
+        .order_by(*named)
     )
     with campaign.engine.connect() as connection:
-        for code, other, count in connection.execute(query):
+        for code, shortname, other, count in connection.execute(query):
             who = counted(count, "étudiant en sortira", "étudiants en sortiront")
             yield (
-                f"espace {code}, qui attend : {who} à la prochaine synchronisation de Moodle, par son lien (enrol_meta)"
-                f" à {other}, d'où l'exécution les désinscrit ; différez aussi {other}, ou inscrivez-les autrement"
+                f"espace {code or shortname}, qui attend : {who} à la prochaine synchronisation de Moodle, par son lien"
+                f" (enrol_meta) à {other}, d'où l'exécution les désinscrit ; différez aussi {other}, ou"
+                " inscrivez-les autrement"
             )
 
 
