@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+import transition_airflow.tasks  # noqa: F401  a task's process has Airflow in its memory, too
 from transition.campaign import collect_garbage_rarely
 
 

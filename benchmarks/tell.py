@@ -49,8 +49,9 @@ def markdown(results: dict[str, Any]) -> str:
         f" {size['rows']:,} trace rows of which {size['spaces'] * size['log']:,} log rows.", "",
         f"Measured {machine['at']} on {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['server']} with a"
         f" buffer pool of {machine['buffer_pool_mib']:,} MiB, load average {machine['load']} when it began (anything"
-        " above 0 is other work on the machine). Each stage ran in a process of its own, whose memory this is; a"
-        " reference is a statement or a program of the server, those that write on a copy of the same tables.", "",
+        " above 0 is other work on the machine). Each stage ran in a process of its own, whose memory this is, with"
+        " Airflow in it; a reference is a statement or a program of the server, those that write on a copy of the same"
+        " tables.", "",
         "| measure | rows | seconds | rows/s | peak memory |", "|---|---:|---:|---:|---:|",
     ]  # fmt: skip
     for name, facts in measures.items():

@@ -24,8 +24,8 @@ redevient ce qu'il était.
 - les activités, ressources, réglages, banques de questions, groupes et badges obtenus ;
 - les enseignants : ni leurs inscriptions, ni leurs contenus (sauf forums, pads et tchats, que la politique vide) ;
 - les espaces complémentaires, ceux à calendrier décalé, ceux que le plan laisse en attente d'une décision ;
-- rien dans Moodle en exécution à blanc (`dry_run`, coché par défaut) : elle sauvegarde, exporte les notes et s'arrête au
-  plan.
+- rien dans Moodle en exécution à blanc (`dry_run`, coché par défaut) : elle sauvegarde, exporte les notes et s'arrête
+  au plan.
 
 ## Lancer
 
@@ -83,7 +83,8 @@ def form() -> dict[str, Param]:
             True,
             type="boolean",
             title="À blanc",
-            description="Coché : sauvegarde, calcule et affiche le plan, ne change rien dans Moodle. Décoché : exécute, après approbation.",
+            description="Coché : sauvegarde, calcule et affiche le plan, ne change rien dans Moodle. Décoché : exécute,"
+            " après approbation.",
         ),
         "courses": Param(
             [],

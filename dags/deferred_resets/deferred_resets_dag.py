@@ -77,7 +77,8 @@ def form() -> dict[str, Param]:
         ),
         "dry_run": Param(
             True, type="boolean", title="À blanc",
-            description="Coché : sauvegarde, calcule et affiche le plan, ne change rien dans Moodle. Décoché : exécute, après approbation.",
+            description="Coché : sauvegarde, calcule et affiche le plan, ne change rien dans Moodle. Décoché : exécute,"
+            " après approbation.",
         ),
     }  # fmt: skip
 
