@@ -13,7 +13,7 @@ from transition.backup.rows import Selected
 # What comes with a row: the course id that it belongs to, the server's checksum of it, the bytes of its texts. Moodle
 # has columns named courseid, never one like these.
 SPACE, CHECKSUM, SIZE = "_space", "_checksum", "_size"
-_RUN_BYTES = 32 * 2**20  # of rows sorted at a time: three times as much in memory, while the next ones are read
+_RUN_BYTES = 24 * 2**20  # of rows sorted at a time: three times as much in memory, while the next ones are read
 _MISFIT = (ValueError, TypeError, OverflowError)  # Arrow's own errors are kinds of these
 
 Run = list[pa.RecordBatch]
