@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from demo import settings
 
@@ -110,13 +112,20 @@ def _stat(path: Path) -> list[str]:
         return []
 
 
+def _patient_session() -> requests.Session:
+    """A session that asks again for what it only reads: on a busy machine an answer may come too late."""
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(max_retries=Retry(total=None, connect=0, read=5, allowed_methods={"GET"})))
+    return session
+
+
 @dataclass
 class Api:
     """The REST API of the demonstration's Airflow, as its only account."""
 
     port: int
     password: str
-    _session: requests.Session = field(default_factory=requests.Session)
+    _session: requests.Session = field(default_factory=_patient_session)
 
     @property
     def address(self) -> str:

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 from demo import standalone
 
@@ -86,3 +90,33 @@ def test_nothing_to_stop(session_file: Path) -> None:
     assert not standalone.stop()
     session_file.write_text("rubbish")
     assert not standalone.stop()
+
+
+def test_what_is_only_read_is_asked_again_when_the_answer_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Late(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.command)
+            if len(asked) == 1 or self.command == "POST":
+                time.sleep(1)
+            with suppress(BrokenPipeError):  # nobody waits any more
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b'{"state": "running"}')
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(standalone, "TIMEOUT", 0.3)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        api = standalone.Api(server.server_port, "")
+        assert api.state("dag", "run") == "running"
+        with pytest.raises(requests.ReadTimeout):
+            api.trigger("dag", {})
+        server.shutdown()
+    assert asked == ["GET", "GET", "POST"], "what starts something is asked once"
