@@ -51,6 +51,8 @@ def start_airflow(server: PrivateMariaDB) -> standalone.Api:
         say(f"Le port {settings.UI_PORT} est déjà pris : l'interface sera sur le port {port}.")
     variables = settings.environment(server, port)
     settings.write_environment(variables)
+    for file in settings.AIRFLOW.glob("airflow.db*"):  # a run that was stopped would go on, on another university
+        file.unlink()
     standalone.start(variables)
     return standalone.Api(port, password)
 
