@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from transition.campaign import Campaign, now
-from transition.enrolment.groups import given_again
+from transition.enrolment.again import given_again
 from transition.french import counted
 from transition.key_views import at_spaces, is_view
 from transition.keys import frozen_keys, temporary_keys

@@ -45,7 +45,7 @@ _IN_SCOPE = {
 # Tables that the campaign adds rows to.
 GROWING = frozenset({
     "enrol", "user_enrolments", "role_assignments", "cohort", "cohort_members", "course_categories", "context",
-    "groups", "groups_members", "message_conversation_members",
+    "groups", "groups_members", "message_conversation_members", "forum_subscriptions",
 })  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from transition.campaign import Campaign
-from transition.enrolment.groups import given_again
+from transition.enrolment.again import given_again
 from transition.enrolment.people import enrolment_traces
 from transition.rules.compile import Scope, Trace, compile_rule
 from transition.rules.model import load_rules
@@ -31,7 +31,7 @@ def _of_rules(campaign: Campaign, scope: Scope) -> list[Trace]:
 
 
 def without_given(campaign: Campaign, trace: Trace) -> Trace:
-    """Memberships of groups stay where Apogée gives the same ones again."""
+    """Memberships of groups, subscriptions to forums stay where year N gives the same ones again."""
     table = trace.rows.selected_columns["id"].table
     stays = given_again(campaign, trace.table, table)
     return trace if stays is None else replace(trace, rows=trace.rows.where(~stays))

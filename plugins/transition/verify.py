@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from transition import contents, create_spaces, journal, snapshot
 from transition.campaign import Campaign, now
+from transition.enrolment.forums import unsubscribed
 from transition.enrolment.groups import unfilled_groups
 from transition.enrolment.instances import shut_out
 from transition.enrolment.people import RULE as ENROLMENT
@@ -63,7 +64,8 @@ def _findings(campaign: Campaign) -> list[Finding]:
         _counts, _rewritten, _categories, unfilled_groups, pads.left, contents.left, create_spaces.left,
     )  # fmt: skip
     checks: list[Check] = [partial(_of_no_space, partial(check, campaign)) for check in of_campaign]
-    checks += [partial(_left, campaign), partial(_people, campaign), *leftovers(campaign)]
+    checks += [partial(check, campaign) for check in (_left, _people, _subscriptions)]
+    checks += leftovers(campaign)
     checks += [partial(_of_no_space, compared) for compared in snapshot.differences(campaign)]
     return [finding for found in side_by_side(lambda check: list(check()), checks) for finding in found]
 
@@ -206,6 +208,16 @@ def _people(campaign: Campaign) -> Iterator[Finding]:
             if count := connection.execute(query).scalar():
                 gone = counted(count, "inscription d'enseignant est partie", "inscriptions d'enseignants sont parties")
                 yield Finding(f"{gone} dans {lost.schema}.{lost.name}, à restaurer")
+
+
+def _subscriptions(campaign: Campaign) -> Iterator[Finding]:
+    """The students of the new year are subscribed where Moodle would have done it."""
+    if (query := unsubscribed(campaign)) is not None:
+        with campaign.engine.connect() as connection:
+            for courseid, code, count in connection.execute(query):
+                absent = counted(count, "abonnement manque", "abonnements manquent")
+                where = "aux forums à abonnement automatique, relancez l'étape enrolment"
+                yield Finding(f"espace {code} : {absent} {where}", courseid)
 
 
 def _categories(campaign: Campaign) -> Iterator[str]:

@@ -16,7 +16,7 @@ PRISTINE = "moodle_enrolment_pristine"
 WRITTEN = (
     "user", "enrol", "user_enrolments", "role", "role_assignments", "cohort", "cohort_members", "course", "context",
     "course_categories", "config_plugins", "groups", "groups_members", "message_conversations",
-    "message_conversation_members",
+    "message_conversation_members", "forum", "forum_subscriptions", "course_modules", "role_capabilities",
 )  # fmt: skip
 OURS = {"ecampus_transition", "ecampus_2026"}
 

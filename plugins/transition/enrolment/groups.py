@@ -69,12 +69,8 @@ def fill_groups(connection: sa.Connection, campaign: Campaign, courses: list[int
     return added
 
 
-def given_again(campaign: Campaign, name: str, rows: sa.FromClause) -> sa.ColumnElement[bool] | None:
-    """Whether Apogée gives for year N the very membership that a row of the Moodle table ``name`` is; None: no such.
-
-    Such a row stays, like a repeater's enrolment: taken out and written again, it could not come back by a restore (a
-    user is once in a group), and a second run of the year would move what the first one wrote.
-    """
+def member_again(campaign: Campaign, name: str, rows: sa.FromClause) -> sa.ColumnElement[bool] | None:
+    """Whether Apogée gives for year N the very membership that a row of the Moodle table ``name`` is; None: no such."""
     if name == "groups_members":
         return _given(campaign, rows.c.groupid, rows.c.userid)
     if name == "message_conversation_members":

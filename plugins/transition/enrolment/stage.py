@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from transition import journal
 from transition.campaign import Campaign
 from transition.enrolment.cohorts import create_cohorts, fill_cohorts
+from transition.enrolment.forums import subscribe
 from transition.enrolment.groups import fill_groups
 from transition.enrolment.instances import create_own_instances, modifier, own_places, student_role
 from transition.enrolment.nightly import synchronised
@@ -27,19 +28,23 @@ def enrolment(campaign: Campaign) -> None:
     Written with the instance, status, role, component and item that enrol_database (or enrol_cohort, by platform)
     writes, so that its next synchronisation changes nothing. Suspended repeaters are active again. Set-based, one
     transaction a batch of spaces; run again after a kill, it writes only what is missing, and twice changes nothing.
-    Each space is journalled (``enrolled``). Groups are filled where Apogée gives them.
+    Each space is journalled (``enrolled``). Groups are filled where Apogée gives them, and the students subscribed to
+    the forums that Moodle would subscribe them to.
     """
     campaign.check_frozen()
     with campaign.lock("enrolment"), journal.stage(campaign, "enrolment", rule=RULE) as closing:
         closing["rows_moved"] = move_rule(campaign, RULE)
-        added = grouped = 0
+        added = grouped = subscribed = 0
         for courses in _batches(_sizes(campaign), BATCH):
             with campaign.engine.begin() as connection:
                 enrolments, memberships = _bring_in(connection, campaign, courses)
                 added, grouped = added + enrolments, grouped + memberships
+                subscribed += subscribe(connection, campaign, courses)
         closing["detail"] = counted(added, "inscription ajoutée", "inscriptions ajoutées")
         if grouped:
             closing["detail"] += f", {counted(grouped, 'place', 'places')} dans les groupes d'Apogée"
+        if subscribed:
+            closing["detail"] += f", {counted(subscribed, 'abonnement', 'abonnements')} aux forums"
         closing["detail"] += synchronised(campaign)
 
 
