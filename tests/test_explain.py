@@ -47,7 +47,6 @@ OURS = re.compile("|".join([*(table.name for table in tables.metadata.sorted_tab
 # Tables without an index on the column that leads to them: read whole, once and first, and the path followed up.
 WITHOUT_INDEX = {
     "ai_action_register": "contextid",
-    "bigbluebuttonbn": "course",
     "competency_usercompcourse": "courseid",
     "editor_atto_autosave": "contextid",
     "forum_track_prefs": "forumid",

@@ -247,7 +247,7 @@ EXPECTED: dict[str, str] = {
         )
     },
     "scheduler_appointment": f"slotid IN {below('scheduler_slots', 'schedulerid', of('scheduler'))}",
-    "bigbluebuttonbn_logs": f"bigbluebuttonbnid IN {of('bigbluebuttonbn')}",
+    "bigbluebuttonbn_logs": f"courseid {IN}",
     "chat_messages": f"chatid IN {of('chat')}",
     "chat_messages_current": f"chatid IN {of('chat')}",
     "chat_users": f"chatid IN {of('chat')}",
