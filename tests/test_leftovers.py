@@ -103,7 +103,7 @@ def test_one_row_is_seen_however_many_declared_ones_go(campaign: Campaign, refus
         " JOIN mdl_context x ON x.id = f.contextid AND x.contextlevel = 70"
         " JOIN mdl_course_modules m ON m.id = x.instanceid"
         f" JOIN {campaign.state_name('standing')} s ON s.courseid = m.course AND s.standing = 'leaving'"
-        f" WHERE f.component = 'mod_resource' AND s.run = {campaign.run}"
+        f" WHERE f.filearea = 'singletemplate' AND s.run = {campaign.run}"
     )
     with campaign.engine.begin() as connection:
         file, student = connection.exec_driver_sql(query).one()

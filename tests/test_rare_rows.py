@@ -12,15 +12,30 @@ from transition.campaign import Campaign
 from transition.move import archive_table
 
 SPACE = "LI3INF01"  # course 2, which holds every activity of the policy
-ELSEWHERE = 3
 STUDENT = "(SELECT id FROM mdl_user WHERE username = '22300001')"  # who leaves the space
 FIRST = 900_001  # the id of each table's first row below
+
+# Where those who teach leave files.
+TEACHING = (
+    "mod_folder/content", "mod_resource/content", "mod_book/chapter", "mod_page/content", "mod_label/intro",
+    "mod_url/intro", "mod_imscp/content", "course/summary", "course/section", "contentbank/public",
+    "block_html/content", "question/questiontext", "qtype_ddmarker/bgimage", "mod_assign/introattachment",
+    "mod_forum/intro", "mod_h5pactivity/package", "mod_lesson/page_contents", "mod_scheduler/slotnote",
+)  # fmt: skip
+_FILE = "INSERT INTO mdl_files (id, contextid, component, filearea, userid, contenthash, pathnamehash) VALUES "
 
 ROWS = [
     # The last BBB activity of the space was deleted: what it leaves, and what the deletion itself writes.
     "DELETE FROM mdl_bigbluebuttonbn WHERE course = 2",
     f"""INSERT INTO mdl_bigbluebuttonbn_logs (id, courseid, bigbluebuttonbnid, userid, log)
         VALUES ({FIRST}, 2, 77, {STUDENT}, 'Join'), ({FIRST + 1}, 2, 77, 3, 'Delete')""",
+    # What a person made who has been enrolled as a student since.
+    *(
+        f"{_FILE}({FIRST + rank}, 50, '{component}', '{area}', {STUDENT}, 'content', 'teaching {rank}')"
+        for rank, (component, area) in enumerate((name.split("/") for name in TEACHING), 10)
+    ),
+    f"""UPDATE mdl_question_attempt_steps s JOIN mdl_question_attempts a ON a.id = s.questionattemptid
+        JOIN mdl_offlinequiz_groups g ON g.templateusageid = a.questionusageid SET s.userid = {STUDENT}""",
 ]
 
 
@@ -55,3 +70,15 @@ def ranks(campaign: Campaign, table: sa.Table) -> set[int]:
 def test_what_a_deleted_bbb_activity_left_goes(done: Campaign) -> None:
     assert moved(done, "bigbluebuttonbn_logs") == {0, 1}
     assert kept(done, "bigbluebuttonbn_logs") == set()
+
+
+def test_files_of_teaching_stay_whoever_sent_them(done: Campaign) -> None:
+    assert kept(done, "files") >= set(range(10, 10 + len(TEACHING)))
+
+
+def test_templates_of_offline_quizzes_stay_whoever_made_them(done: Campaign) -> None:
+    query = f"""SELECT COUNT(*) FROM mdl_question_attempt_steps s JOIN mdl_question_attempts a
+        ON a.id = s.questionattemptid JOIN mdl_offlinequiz_groups g ON g.templateusageid = a.questionusageid
+        WHERE g.offlinequizid = 1 AND s.userid = {STUDENT}"""
+    with done.engine.connect() as connection:
+        assert connection.exec_driver_sql(query).scalar_one() == 8
