@@ -36,6 +36,16 @@ ROWS = [
     ),
     f"""UPDATE mdl_question_attempt_steps s JOIN mdl_question_attempts a ON a.id = s.questionattemptid
         JOIN mdl_offlinequiz_groups g ON g.templateusageid = a.questionusageid SET s.userid = {STUDENT}""",
+    # A feedback of the site's front page, which the space shows as well.
+    f"INSERT INTO mdl_feedback (id, course) VALUES ({FIRST}, 1)",
+    *(
+        f"INSERT INTO mdl_feedback_completed{kind} (id, feedback, userid, courseid) VALUES ({FIRST}, {FIRST}, 6, 2)"
+        for kind in ("", "tmp")
+    ),
+    *(
+        f"INSERT INTO mdl_feedback_value{kind} (id, completed, course_id) VALUES ({FIRST}, {FIRST}, 2)"
+        for kind in ("", "tmp")
+    ),
 ]
 
 
@@ -82,3 +92,8 @@ def test_templates_of_offline_quizzes_stay_whoever_made_them(done: Campaign) -> 
         WHERE g.offlinequizid = 1 AND s.userid = {STUDENT}"""
     with done.engine.connect() as connection:
         assert connection.exec_driver_sql(query).scalar_one() == 8
+
+
+def test_answers_to_a_feedback_of_the_front_page_stay(done: Campaign) -> None:
+    for table in ("completed", "completedtmp", "value", "valuetmp"):
+        assert kept(done, f"feedback_{table}") == {0}, table
