@@ -46,6 +46,8 @@ ROWS = [
         f"INSERT INTO mdl_feedback_value{kind} (id, completed, course_id) VALUES ({FIRST}, {FIRST}, 2)"
         for kind in ("", "tmp")
     ),
+    # A public questionnaire: its questions are another space's.
+    "UPDATE mdl_questionnaire_survey SET realm = 'public', courseid = 3 WHERE id = 1",
 ]
 
 
@@ -97,3 +99,10 @@ def test_templates_of_offline_quizzes_stay_whoever_made_them(done: Campaign) -> 
 def test_answers_to_a_feedback_of_the_front_page_stay(done: Campaign) -> None:
     for table in ("completed", "completedtmp", "value", "valuetmp"):
         assert kept(done, f"feedback_{table}") == {0}, table
+
+
+def test_answers_to_a_public_questionnaire_are_of_the_space(done: Campaign) -> None:
+    with done.engine.connect() as connection:
+        for answers in ("SELECT COUNT(*) FROM mdl_questionnaire_response_bool WHERE question_id = 1",
+                        "SELECT COUNT(*) FROM mdl_questionnaire_response WHERE questionnaireid = 1"):  # fmt: skip
+            assert connection.exec_driver_sql(answers).scalar_one() == 0

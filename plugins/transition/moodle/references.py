@@ -48,7 +48,8 @@ _IRREGULAR = {
     ("quiz_attempts", "uniqueid"): "question_usages",
     ("simplecertificate", "certificateid"): "simplecertificate",
 }
-_NO_LINK = {"scaleid"}  # a scale when negative, a number of points when positive
+# A scale when negative, a number of points when positive; a question of a questionnaire: another space's, when public.
+_NO_LINK = {"scaleid", "question_id"}
 _FARTHEST = 3  # tables between a row and its space
 _CONTEXT_IN = {("xapi_states", "itemid")}  # core_xapi stores a context's id there
 
