@@ -48,6 +48,17 @@ ROWS = [
     ),
     # A public questionnaire: its questions are another space's.
     "UPDATE mdl_questionnaire_survey SET realm = 'public', courseid = 3 WHERE id = 1",
+    # The space as a tool of another platform; the tool's number is that of a file activity of another space.
+    "SET @tool = (SELECT MIN(id) FROM mdl_resource WHERE course <> 2)",
+    f"INSERT INTO mdl_enrol (id, enrol, courseid) VALUES ({FIRST}, 'lti', 2)",
+    f"INSERT INTO mdl_enrol_lti_tools (id, enrolid, contextid) VALUES (@tool, {FIRST}, 50)",
+    f"INSERT INTO mdl_enrol_lti_resource_link (id, resourceid) VALUES ({FIRST}, @tool)",
+    *(
+        f"INSERT INTO mdl_enrol_lti_users (id, toolid, userid) VALUES ({FIRST + rank}, @tool, {user})"
+        for rank, user in enumerate((STUDENT, 3))
+    ),
+    f"""INSERT INTO mdl_enrol_lti_user_resource_link (id, ltiuserid, resourcelinkid)
+        VALUES ({FIRST}, {FIRST}, {FIRST}), ({FIRST + 1}, {FIRST + 1}, {FIRST})""",
 ]
 
 
@@ -106,3 +117,8 @@ def test_answers_to_a_public_questionnaire_are_of_the_space(done: Campaign) -> N
         for answers in ("SELECT COUNT(*) FROM mdl_questionnaire_response_bool WHERE question_id = 1",
                         "SELECT COUNT(*) FROM mdl_questionnaire_response WHERE questionnaireid = 1"):  # fmt: skip
             assert connection.exec_driver_sql(answers).scalar_one() == 0
+
+
+def test_a_tool_keeps_the_people_who_stay(done: Campaign) -> None:
+    for table in ("enrol_lti_users", "enrol_lti_user_resource_link"):
+        assert (moved(done, table), kept(done, table)) == ({0}, {1}), table

@@ -34,6 +34,8 @@ _IRREGULAR = {
     ("assign", "grade"): "assign_grades",
     ("checklist", "item"): "checklist_item",
     ("enrol_lti", "ltiuserid"): "enrol_lti_users",
+    ("enrol_lti_resource_link", "resourceid"): "enrol_lti_tools",
+    ("enrol_lti_user_resource_link", "resourcelinkid"): "enrol_lti_resource_link",
     ("feedback_value", "completed"): "feedback_completed",
     ("feedback_valuetmp", "completed"): "feedback_completedtmp",
     ("file_conversion", "sourcefileid"): "files",
