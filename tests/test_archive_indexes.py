@@ -14,7 +14,7 @@ from transition.rules.compile import moved_tables
 from transition.rules.model import load_rules
 
 ENROLMENT = {"user_enrolments", "role_assignments", "groups_members"}
-READ = {"file_conversion": {"destfileid"}, "files": {"contenthash"}, "quiz_attempts": {"uniqueid"}}
+READ = {"files": {"contenthash"}, "quiz_attempts": {"uniqueid"}}
 
 
 @pytest.fixture

@@ -59,6 +59,16 @@ ROWS = [
     ),
     f"""INSERT INTO mdl_enrol_lti_user_resource_link (id, ltiuserid, resourcelinkid)
         VALUES ({FIRST}, {FIRST}, {FIRST}), ({FIRST + 1}, {FIRST + 1}, {FIRST})""",
+    # The same work handed in in two spaces, as a text and as a file, made into one PDF.
+    """SET @other = (SELECT x.id FROM mdl_context x JOIN mdl_course_modules m ON m.id = x.instanceid
+        AND x.contextlevel = 70 WHERE m.course = 3 AND m.module = 1 LIMIT 1)""",
+    f"""{_FILE}({FIRST}, 58, 'assignfeedback_editpdf', 'importhtml', 6, 'text', 'conversion 0'),
+        ({FIRST + 1}, 58, 'assignsubmission_file', 'submission_files', 6, 'text', 'conversion 1'),
+        ({FIRST + 2}, @other, 'assignfeedback_editpdf', 'importhtml', 6, 'text', 'conversion 2'),
+        ({FIRST + 3}, 1, 'core', 'documentconversion', NULL, 'pdf', 'conversion 3')""",
+    f"""INSERT INTO mdl_file_conversion (id, sourcefileid, destfileid)
+        VALUES ({FIRST}, {FIRST}, {FIRST + 3}), ({FIRST + 1}, {FIRST + 1}, {FIRST + 3}),
+        ({FIRST + 2}, {FIRST + 2}, {FIRST + 3})""",
 ]
 
 
@@ -122,3 +132,10 @@ def test_answers_to_a_public_questionnaire_are_of_the_space(done: Campaign) -> N
 def test_a_tool_keeps_the_people_who_stay(done: Campaign) -> None:
     for table in ("enrol_lti_users", "enrol_lti_user_resource_link"):
         assert (moved(done, table), kept(done, table)) == ({0}, {1}), table
+
+
+def test_a_pdf_that_another_space_uses_stays(done: Campaign) -> None:
+    """Moodle deletes it when no file of that content is left."""
+    assert (moved(done, "file_conversion"), kept(done, "file_conversion")) == ({0, 1}, {2})
+    assert moved(done, "files") == {0, 1}
+    assert kept(done, "files") >= {2, 3}

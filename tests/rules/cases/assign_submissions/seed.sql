@@ -15,6 +15,7 @@ INSERT INTO mdl_files (id, pathnamehash, contextid, component, filearea, itemid,
   (1, 'a', @contexte, 'assignsubmission_file', 'submission_files', 1, @etudiante),
   (2, 'b', @contexte, 'assignfeedback_editpdf', 'stamps', 1, @enseignante),
   (3, 'c', @contexte, 'mod_assign', 'introattachment', 0, @enseignante),
-  (4, 'd', 1, 'core', 'documentconversion', 1, NULL), (5, 'e', 1, 'core', 'documentconversion', 3, NULL);
--- PDF made of a file that goes, and of one that stays
-INSERT INTO mdl_file_conversion (id, sourcefileid, destfileid) VALUES (1, 1, 4), (2, 3, 5);
+  (4, 'd', 1, 'core', 'documentconversion', 0, NULL), (5, 'e', 1, 'core', 'documentconversion', 0, NULL),
+  (6, 'f', @contexte, 'assignfeedback_editpdf', 'importhtml', 1, @etudiante);
+-- PDF made of a file that goes, of one that stays, of a text that goes
+INSERT INTO mdl_file_conversion (id, sourcefileid, destfileid) VALUES (1, 1, 4), (2, 3, 5), (3, 6, 4);
