@@ -83,7 +83,8 @@ class Activity:
         columns = table.c
         if {"itemmodule", "iteminstance"} <= set(columns.keys()):
             return [sa.and_(columns.itemmodule == self.module, columns.iteminstance == self.instance)]
-        for name, value in (("contextid", self.contextid), ("coursemoduleid", self.cmid), ("cmid", self.cmid)):
+        named = {"contextid": self.contextid, "coursemoduleid": self.cmid, "cmid": self.cmid}
+        for name, value in (named | {f"{self.module}id": self.instance}).items():
             if name in columns:
                 return [columns[name] == value]
         return []
