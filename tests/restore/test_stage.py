@@ -105,7 +105,7 @@ def test_sets_that_do_not_hold_the_space_are_not_opened(world: World, monkeypatc
     assert [backup.manifest.name, *opened] == [before.name] * 2
 
 
-def test_without_name_and_enrolments_these_stay_as_the_campaign_left_them(world: World) -> None:
+def test_without_name_and_enrolments_these_stay_as_the_campaign_left_them(world: World, tmp_path: Path) -> None:
     restore(world.open("restore"), Request("LI3INF02"))
     after = world.dump()
     for table in ("user_enrolments", "role_assignments", "context", "enrol"):
@@ -116,7 +116,11 @@ def test_without_name_and_enrolments_these_stay_as_the_campaign_left_them(world:
         id_ for id_, row in world.before["quiz_attempts"].items()
         if world.before["quiz"][row["quiz"]]["course"] in {3, 8, 9}
     }  # fmt: skip
-    assert "nom et catégorie rendus" in restore(world.open("then"), everything("LI3INF02"))
+    (tmp_path / "purge_caches.php").write_text(f"touch {tmp_path}/purged", encoding="utf-8")
+    platform = world.campaign.platform.model_copy(update={"moodle_command": ("sh", str(tmp_path))})
+    sentence = restore(world.open("then", platform=platform), everything("LI3INF02"))
+    assert sentence.endswith("nom et catégorie rendus. Les caches de Moodle sont purgés.")
+    assert (tmp_path / "purged").exists()
     assert world.dump()["course"][3]["shortname"] == "LI3INF02"
 
 

@@ -14,6 +14,7 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError, refuse_all
 from transition.french import counted
 from transition.restore import scratch
+from transition.restore.caches import purge_caches
 from transition.restore.conflicts import COMING, find_conflicts
 from transition.restore.enrolments import put_enrolments_back, renewed_enrolments
 from transition.restore.from_backup import hold, without_path
@@ -240,10 +241,7 @@ def _write(work: _Work, names: Sequence[str], *, with_name: bool, whole: bool, o
         "nom et catégorie rendus" if renamed else "",
         f"{counted(reverted, 'inscription rendue', 'inscriptions rendues')} à leur état" if reverted else "",
     ]
-    return (
-        f"{request.code} : {', '.join(part for part in parts if part)}. Purgez maintenant les caches de Moodle"
-        " (admin/cli/purge_caches.php)."
-    )
+    return f"{request.code} : {', '.join(part for part in parts if part)}. {purge_caches(campaign)}"
 
 
 def _declare_back(work: _Work, rows: int) -> None:
