@@ -48,12 +48,19 @@ class Held:
         """Whether the key table of ``name`` is a view over the rows: a key goes with its row."""
         return f"key_{name}" in self._views
 
+    def has_keys(self, name: str) -> bool:
+        """Whether ``name`` has a key table in the schema, no view: it may outlive the rows that it names."""
+        return f"key_{name}" in self._columns and not self.keys_follow(name)
+
+    def has_rows(self, name: str) -> bool:
+        """Whether the schema has a table for the rows of ``name``."""
+        return f"{self.campaign.moodle.prefix}{name}" in self._columns
+
     def names(self) -> Iterator[str]:
         """The tables that have a key table in the schema, whether the space has rows there or not."""
-        prefix = self.campaign.moodle.prefix
         for table in sorted(self._columns):
             name = table.removeprefix("key_")
-            if table.startswith("key_") and f"{prefix}{name}" in self._columns:
+            if table.startswith("key_") and self.has_rows(name):
                 yield name
 
     def knows(self, runs: Collection[int]) -> bool:

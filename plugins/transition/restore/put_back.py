@@ -77,35 +77,43 @@ def put_back(held: Held, names: Iterable[str], outdates: bool) -> int:
 
     One transaction for some thousand rows, of one table or of many, inserts them into Moodle, deletes them and their
     keys from where they were held, and journals it: a kill at any point loses nothing and repeats nothing. The archive
-    keeps no copy (a later reset moves the rows there again); the off-server backup does. The same transaction raises
-    the revision of the space's cache, so that Moodle rebuilds it.
+    keeps no copy, of rows out of a backup either (a later reset moves the rows there again); the off-server backup
+    does. The same transaction raises the revision of the space's cache, so that Moodle rebuilds it.
     :param outdates: the grades are not all back: with them, the space's totals are marked for Moodle to recalculate.
     """
     campaign, total = held.campaign, 0
+    # An archive schema that has lost some of the space's rows: they come from a backup, with those that it still has.
+    archive = None
+    if held.schema != campaign.archive_schema:
+        archive = Held(campaign, campaign.archive_schema, held.courseid)
     todo, last = deque(names), 0
     while todo:
         with campaign.engine.begin() as connection:
             done: list[dict[str, Any]] = []
             room = CHUNK
             while todo and room:
-                ids, inserted = _put_rows(connection, held, todo[0], (last, room))
-                if inserted:
-                    done.append({"table_name": todo[0], "rows_moved": inserted})
+                ids, inserted, taken = _put_rows(connection, held, todo[0], (last, room), archive)
+                if taken:
+                    done.append({"table_name": todo[0], "rows_before": taken, "rows_moved": inserted})
                 last, room = (ids[-1] if ids else last), room - len(ids)
                 if room:  # fewer than asked for: the table is done
                     todo.popleft()
                     last = 0
             _record(connection, held, done)
-            if outdates and any(entry["table_name"] == GRADES for entry in done):
+            if outdates and any(entry["table_name"] == GRADES and entry["rows_moved"] for entry in done):
                 _outdate_totals(connection, held)
         total += sum(entry["rows_moved"] for entry in done)
     return total
 
 
-def _put_rows(connection: sa.Connection, held: Held, name: str, bounds: tuple[int, int]) -> tuple[Sequence[int], int]:
-    """Put some rows of a table back; returns their ids and how many were inserted.
+def _put_rows(
+    connection: sa.Connection, held: Held, name: str, bounds: tuple[int, int], archive: Held | None
+) -> tuple[Sequence[int], int, int]:
+    """Put some rows of a table back; returns their ids, how many were inserted, how many are not out of Moodle any more
+    (with those of the archive schema that Moodle had already).
 
-    :param bounds: the id after which to begin, the number of rows to take.
+    :param bounds: the id after which to begin, the number of rows to take. :param archive: the archive schema, where
+        the rows come from a backup.
     """
     campaign, rows = held.campaign, restore_row
     target, source = campaign.moodle[name], held.table(name)
@@ -122,7 +130,7 @@ def _put_rows(connection: sa.Connection, held: Held, name: str, bounds: tuple[in
     )
     found = connection.execute(due).all()
     if not found:
-        return [], 0
+        return [], 0, 0
     ids, missing = [row.id for row in found], sum(row.state == "back" for row in found)
     chunk = sa.and_(rows.c.run == campaign.run, rows.c.table_name == name, rows.c.id.between(ids[0], ids[-1]))
     new = (
@@ -146,12 +154,30 @@ def _put_rows(connection: sa.Connection, held: Held, name: str, bounds: tuple[in
             f" à retirer de {source.schema} {len(ids)}, retirées {deleted} ; ce lot est annulé. Quelqu'un modifie la"
             " base pendant la restauration : mettez Moodle en maintenance, puis relancez-la."
         )
-    return ids, inserted
+    taken = inserted + _leave_archive(connection, archive, name, bound) if archive else deleted
+    return ids, inserted, taken
 
 
-def _delete(campaign: Campaign, table: sa.Table, more: str = "") -> sa.TextClause:
+def _leave_archive(connection: sa.Connection, archive: Held, name: str, bound: dict[str, Any]) -> int:
+    """Delete rows that come back from a backup, and their keys, from the archive schema: there, they would be in the
+    way of the space's next reset. Returns how many of those rows Moodle had already.
+    """
+    campaign, there = archive.campaign, 0
+    bound = {**bound, "courseid": archive.courseid}
+    if archive.has_rows(name) and (archive.has_keys(name) or archive.keys_follow(name)):
+        keyed = f" STRAIGHT_JOIN {quoted(archive.keys(name))} k ON k.id = r.id AND k.courseid = :courseid"
+        named = "" if archive.keys_follow(name) else keyed  # the keys of a view are all the rows of the space
+        table = archive.table(name)
+        there = connection.execute(_delete(campaign, table, " AND r.state = 'there'", named), bound).rowcount
+        connection.execute(_delete(campaign, table, "", named), bound)
+    if archive.has_keys(name):
+        connection.execute(_delete(campaign, archive.keys(name), " AND t.courseid = :courseid"), bound)
+    return there
+
+
+def _delete(campaign: Campaign, table: sa.Table, more: str = "", joined: str = "") -> sa.TextClause:
     return sa.text(
-        f"DELETE t FROM {campaign.state_name('restore_row')} r STRAIGHT_JOIN {quoted(table)} t ON t.id = r.id"
+        f"DELETE t FROM {campaign.state_name('restore_row')} r{joined} STRAIGHT_JOIN {quoted(table)} t ON t.id = r.id"
         " WHERE r.run = :run AND r.table_name = :name AND r.id BETWEEN :first AND :last"
         f" AND r.state IN ('back', 'there'){more}"
     )

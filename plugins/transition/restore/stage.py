@@ -19,7 +19,8 @@ from transition.restore.conflicts import COMING, find_conflicts
 from transition.restore.enrolments import put_enrolments_back, renewed_enrolments
 from transition.restore.from_backup import hold, without_path
 from transition.restore.held import Held
-from transition.restore.history import ENROLMENTS, WHOLE, Space, backup_sets, find_space
+from transition.restore.history import ENROLMENTS, WHOLE, Reset, Space, backup_sets, find_space
+from transition.restore.missing import missing_rows
 from transition.restore.names import name_conflicts, put_name_back
 from transition.restore.part import find_activity, find_student, keep_part, person
 from transition.restore.put_back import GRADES, STAGE, Wanted, pick_rows, put_back
@@ -58,8 +59,9 @@ class Request:
 class _Work:
     """A request, the space it names, its rows out of Moodle and those wanted of them.
 
-    ``lost``: rows by table that have nothing to hang from. ``before``: the backup that says what repeaters' enrolments
-    were; None: they stay as they are. ``renewed``: how many of them stay in any case.
+    ``lost``: rows by table that have nothing to hang from, or that the archive schema has lost. ``before``: the backup
+    that says what repeaters' enrolments were; None: they stay as they are. ``renewed``: how many of them stay in any
+    case.
     """
 
     campaign: Campaign
@@ -73,7 +75,7 @@ class _Work:
 
 
 def restore(campaign: Campaign, request: Request) -> str:
-    """Put a reset space back, from the archive schema while it exists, else from the off-server backup.
+    """Put a reset space back, from the archive schema while it has all of it, else from the off-server backup.
 
     Everything that stands in the way is listed before anything is written in Moodle. Safe to run again after a kill at
     any point; twice changes nothing. Returns what was done, a French sentence. Raises :class:`TransitionError` for a
@@ -139,19 +141,27 @@ def _enrolments_before(campaign: Campaign, request: Request, space: Space) -> Ba
 
 @contextmanager
 def _held(campaign: Campaign, request: Request, space: Space) -> Iterator[tuple[Held, Wanted, dict[str, int]]]:
-    """Where the space's rows are, which are wanted, and how many of a backup's, by table, have nothing to hang from.
+    """Where the space's rows are, which are wanted, and how many, by table, cannot come back from there: those that the
+    archive schema has lost, those of a backup that have nothing to hang from.
 
     Rows leave the archive as they come back; a backup keeps them. Of a space that came back whole it has none to give:
     what is not in Moodle any more was deleted since.
     """
     archive = Held(campaign, campaign.archive_schema, space.courseid)
+    everything = Wanted(traces=True, enrolments=request.enrolments)
+    due = Wanted(traces=WHOLE not in space.back, enrolments=request.enrolments and ENROLMENTS not in space.back)
     archived = archive.knows([reset.run for reset in space.resets])
-    back = () if archived or request.conflicts == "scratch" else space.back
-    wanted = Wanted(traces=WHOLE not in back, enrolments=request.enrolments and ENROLMENTS not in back)
-    if archived or not (wanted.traces or wanted.enrolments):
+    lost = _lost_from_archive(archive, space, due) if archived else {}
+    sets = _sets_instead(campaign, space) if lost else []
+    if archived and not sets:
+        yield archive, everything, lost
+        return
+    wanted = everything if request.conflicts == "scratch" else due
+    if not (wanted.traces or wanted.enrolments):
         yield archive, wanted, {}
         return
-    sets = backup_sets(campaign, space, older=request.conflicts == "scratch")  # it writes nothing in Moodle
+    # Of an older set, a scratch schema writes nothing in Moodle.
+    sets = sets or backup_sets(campaign, space, older=request.conflicts == "scratch")
     _log.info(
         "Le schéma d'archive %s n'a plus ce que la campagne avait pris : l'espace %s vient de la sauvegarde %s.",
         campaign.archive_schema, space.code, ", ".join(backup.manifest.name for _, backup in sets),
@@ -169,6 +179,26 @@ def _held(campaign: Campaign, request: Request, space: Space) -> Iterator[tuple[
         yield held, wanted, lost
 
 
+def _lost_from_archive(archive: Held, space: Space, due: Wanted) -> dict[str, int]:
+    lost = missing_rows(archive, space, due)
+    if lost:
+        _log.warning(
+            "Le schéma d'archive %s n'a plus toutes les lignes prises à l'espace %s : %s.", archive.schema, space.code,
+            ", ".join(f"{name} ({counted(rows, *_DISAPPEARED)})" for name, rows in lost.items()),
+        )  # fmt: skip
+    return lost
+
+
+def _sets_instead(campaign: Campaign, space: Space) -> list[tuple[Reset, BackupSet]]:
+    """The backups to take the space from, where the archive schema has lost some of it; none that can be relied upon:
+    the archive gives what it still has."""
+    try:
+        return backup_sets(campaign, space)
+    except TransitionError as error:
+        _log.warning("Ces lignes ne peuvent pas venir de la sauvegarde. %s", error)
+        return []
+
+
 def _restore(work: _Work) -> str:
     campaign, request, held = work.campaign, work.request, work.held
     with campaign.engine.begin() as connection:
@@ -182,10 +212,7 @@ def _restore(work: _Work) -> str:
         target = scratch.create(campaign, "scratch")
         rows = scratch.copy_picked(held, names, target)
         copied = counted(rows, "ligne copiée", "lignes copiées")
-        besides = "".join(
-            f" ; {name}, {_gone(campaign, name)} : {counted(number, 'ligne', 'lignes')} dans la sauvegarde seule"
-            for name, number in work.lost.items()
-        )
+        besides = "".join(f" ; {line}" for line in _lost_lines(work))
         return f"{request.code} : {copied} dans le schéma {target}{besides} ; rien n'a changé dans Moodle."
     nowhere = _lost_contents(work, names)
     with campaign.engine.begin() as connection:
@@ -193,7 +220,7 @@ def _restore(work: _Work) -> str:
         of_name = name_conflicts(connection, campaign, held.courseid) if request.name else []
     findings = [
         *map(str, conflicts),
-        *(f"{name} : {counted(rows, 'ligne', 'lignes')}, {_gone(campaign, name)}" for name, rows in work.lost.items()),
+        *_lost_lines(work),
         *([f"user_enrolments : {counted(work.renewed, *_RENEWED)}"] if work.renewed else []),
     ]
     if request.conflicts == "stop":
@@ -210,10 +237,19 @@ def _restore(work: _Work) -> str:
     return f"{done} {counted(left, 'ligne laissée', 'lignes laissées')} de côté." if left else done
 
 
-def _gone(campaign: Campaign, name: str) -> str:
-    return "dont l'activité a été supprimée" if name in campaign.moodle else "d'une table que Moodle n'a plus"
+def _lost_lines(work: _Work) -> Iterator[str]:
+    """What cannot come back from where the rows are held, a table a line."""
+    campaign = work.campaign
+    for name, rows in work.lost.items():
+        if work.held.schema == campaign.archive_schema:
+            yield f"{name} : {counted(rows, *_DISAPPEARED)} du schéma d'archive {campaign.archive_schema}"
+        else:
+            gone = "dont l'activité a été supprimée" if name in campaign.moodle else "d'une table que Moodle n'a plus"
+            alone = " (dans la sauvegarde seule)" if work.request.conflicts == "scratch" else ""
+            yield f"{name} : {counted(rows, 'ligne', 'lignes')}, {gone}{alone}"
 
 
+_DISAPPEARED = ("ligne disparue", "lignes disparues")
 _RENEWED = (
     "inscription d'un redoublant, changée ou renouvelée depuis la réinitialisation",
     "inscriptions de redoublants, changées ou renouvelées depuis la réinitialisation",
