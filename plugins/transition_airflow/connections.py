@@ -101,18 +101,16 @@ def feed(apogee: str, teachers: str | None) -> "Source | None":
 
 
 def feed_folder(conn_id: str) -> "Path | UPath | None":
-    """The folder of a feed: ``path`` in the extra field of its connection (type ``fs``), absolute or ``s3://…``.
+    """The folder of a feed: ``path`` in the extra field of its connection (type ``fs``), absolute or a URL.
 
-    None if there is no such connection, or if it names no such folder.
+    A URL is served as :func:`storage_root` says. None if there is no such connection, or if it names no such folder.
     """
-    from upath import UPath
-
     try:
         path = _connection(conn_id).extra_dejson.get("path")
     except TransitionError:
         return None
     if isinstance(path, str) and "://" in path:
-        return UPath(path)
+        return storage_root(path)
     return Path(path) if isinstance(path, str) and Path(path).is_absolute() else None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from airflow.sdk import ObjectStoragePath
 
 from demo.server import PrivateMariaDB, free_port
 from transition.errors import TransitionError, UnreachableError
@@ -183,3 +184,14 @@ def test_a_storage_that_is_a_url_is_served_by_airflow(tmp_path: Path) -> None:
 def test_a_storage_whose_package_is_missing_names_it() -> None:
     with pytest.raises(TransitionError, match=r"gs://seau/prefixe.*apache-airflow-providers-amazon\[s3fs\]"):
         storage_root("gs://seau/prefixe")
+
+
+def test_a_feed_in_an_object_store_is_served_by_a_connection_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "2026").mkdir()
+    described = {"conn_type": "fs", "extra": {"path": f"file://aws_transition@{tmp_path}"}}
+    monkeypatch.setenv("AIRFLOW_CONN_FEED", json.dumps(described))
+    folder = feed_folder("feed")
+    assert isinstance(folder, ObjectStoragePath)
+    assert folder.conn_id == "aws_transition"
