@@ -19,6 +19,8 @@ from transition.campaign import Campaign
 from transition.errors import TransitionError
 from transition.move import archive_table
 from transition.purge import purge
+from transition.reopened import refuse_changes
+from transition.rules.model import rule_names
 
 NAME, SPACE = "entretemps", 2  # LI3INF01, which is reset
 TO_THE_PLAN = ["preflight", "july_backup", "grade_exports", "apogee_sync", "detect_missing", "plan", "approval"]
@@ -205,3 +207,11 @@ def test_a_run_that_goes_on_after_moodle_was_open_moves_nothing_that_its_backup_
         assert connection.exec_driver_sql(closed).scalar() == 0, "Moodle is open, as it was"
     write(change.format("-", graded))
     run_chain(campaign, ["maintenance_on", "purge", "file_contents", "enrolment", "verify", "maintenance_off"])
+
+
+def test_whatever_is_moved_already_what_nobody_changed_is_no_change(campaign: Campaign) -> None:
+    run_chain(campaign, [*TO_THE_PLAN, "maintenance_on", "freeze", "ex_rename"])
+    for rule in rule_names():
+        if rule != "enrolment":
+            purge(campaign, rule)
+            refuse_changes(campaign)

@@ -18,8 +18,8 @@ from transition.traces import Traces
 def refuse_changes(campaign: Campaign) -> None:
     """Raise :class:`TransitionError` if a space in scope differs from its backup in a table that is still to be moved.
 
-    Whatever is moved already is in the archive, as it was. Left out: what Moodle writes at every page view, and
-    enrolments, which the run itself changes before it moves them.
+    Whatever is moved already is in the archive, as it was. Left out: what a rule that has begun still has to move, what
+    Moodle writes at every page view, and enrolments, which the run itself changes before it moves them.
     """
     refuse_all(
         f"Moodle a été ouvert depuis le gel ({campaign.platform.label}), et des traces à déplacer ne sont plus celles"
@@ -54,18 +54,16 @@ def _held(backup: BackupSet, name: str, courseid: int) -> State:
 
 
 def _untouched(campaign: Campaign) -> Traces:
-    """The traces of the tables of which the run has moved nothing yet."""
+    """The traces of the tables that no rule has begun to move: within a rule, a table leads to the rows of another."""
     progress, way = tables.progress.c, tables.way.c
-    waiting = (
-        sa.select(progress.table_name)
-        .where(progress.run == campaign.run)
-        .group_by(progress.table_name)
-        .having(sa.func.sum(progress.moved) == 0, sa.func.max(progress.done) == 0)
-    )
+    planned = sa.select(progress.rule, progress.table_name, progress.moved, progress.done)
     swapped = sa.select(way.table_name).where(way.run == campaign.run, way.state.not_in(("", "begun")))
-    left_out = {rule.rule for rule in load_rules() if rule.live} | {ENROLMENT}
     with campaign.engine.connect() as connection:
-        names = set(connection.execute(waiting).scalars()) - set(connection.execute(swapped).scalars())
+        lines = connection.execute(planned.where(progress.run == campaign.run)).all()
+        gone = set(connection.execute(swapped).scalars())
+    begun = {line.rule for line in lines if line.moved or line.done or line.table_name in gone}
+    left_out = begun | {rule.rule for rule in load_rules() if rule.live} | {ENROLMENT}
+    names = {line.table_name for line in lines}
     return {
         name: of_table
         for name, of_table in backup_traces(campaign).items()
