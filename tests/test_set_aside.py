@@ -279,7 +279,7 @@ def test_a_row_left_in_a_space_keeps_the_others_from_nothing(
     stray = (
         "UPDATE mdl_files f JOIN mdl_context x ON x.id = f.contextid AND x.contextlevel = 70"
         " JOIN mdl_course_modules m ON m.id = x.instanceid JOIN mdl_user u ON u.username = '22300003'"
-        f" SET f.userid = u.id WHERE f.component = 'mod_resource' AND f.filename <> '.' AND m.course = {LI3INF01}"
+        f" SET f.userid = u.id WHERE f.filearea = 'singletemplate' AND f.filename <> '.' AND m.course = {LI3INF01}"
     )
     with real_moodle.begin() as connection:
         strays = connection.exec_driver_sql(stray).rowcount
@@ -298,7 +298,7 @@ def test_a_row_left_in_a_space_keeps_the_others_from_nothing(
     shutil.copytree(rules_folder(), tmp_path / "rules")
     shutil.copy(kept_file(), tmp_path)
     with (tmp_path / "kept_tables.yaml").open("a", encoding="utf-8") as kept:
-        kept.write("  - {reason: Documents des étudiants, table: files, where: {component: mod_resource}}\n")
+        kept.write("  - {reason: Modèles de fiches, table: files, where: {filearea: singletemplate}}\n")
     monkeypatch.setenv("TRANSITION_RULES", str(tmp_path / "rules"))
     run_chain(campaign, ["verify"])
     assert reset_spaces(campaign).keys() == {LI3INF01, L1MAT101}
