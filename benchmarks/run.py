@@ -1,6 +1,7 @@
 """``make bench``: build a platform, measure the campaign and its references on it, write docs/benchmarks.{json,md}."""
 
 import json
+import logging
 import os
 import platform as machine
 import shutil
@@ -257,6 +258,7 @@ def _machine(server: str, buffer_pool_mib: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure at the scale that BENCH_SCALE names (tiny, default, large, curve), and write the results into docs/."""
+    logging.disable(logging.INFO)  # the stages' sentences, which Airflow's settings would show
     scale = os.environ.get("BENCH_SCALE", "default")
     if scale not in (*SIZES, "curve"):
         raise SystemExit(f"BENCH_SCALE must be one of {', '.join(SIZES)}, curve, not {scale}")
