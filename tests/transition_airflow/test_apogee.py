@@ -50,8 +50,8 @@ def test_a_folder_and_the_teachers_beside_it(define: Any) -> None:
     )
 
 
-def test_an_object_store(define: Any) -> None:
-    made = define({"conn_type": "fs", "extra": {"path": "memory://apogee-feed"}})
+def test_an_object_store(define: Any, tmp_path: Path) -> None:
+    made = define({"conn_type": "fs", "extra": {"path": f"file://{tmp_path}/apogee-feed"}})
     folder = made.folder
     (folder / "2026").mkdir(parents=True)
     (folder / "2026" / "lot.csv").write_text("lot_id\nx\n", encoding="utf-8")
