@@ -49,7 +49,7 @@ class _Before:
         """Closed by its administration page, which sets the setting; the command line resets it (maintenance.php)."""
         return self.closed and self.value not in (None, "", "0")
 
-    def stays(self, command: "CommandLine | None") -> bool:
+    def stays(self, command: CommandLine | None) -> bool:
         """Whether it is closed as it must be. By its page it is not: cron goes on, and administrators work in it."""
         return self.closed and not (command and self.by_page)
 
@@ -116,10 +116,7 @@ def _was_open(campaign: Campaign) -> bool:
     """Whether Moodle was open after the run's freeze: what it moves may then have changed since its backup."""
     if not is_frozen(campaign):
         return False
-    row = tables.maintenance.c
-    with campaign.engine.connect() as connection:
-        query = sa.select(row.run).where(row.run == campaign.run, row.reopened_at.is_(None))
-        never_opened = connection.execute(query).first() is not None
+    never_opened = _left_closed(campaign, campaign.run) is not None
     return not (never_opened and _present(campaign).closed)
 
 
